@@ -1,0 +1,105 @@
+"""Settings: command-line flag over `ASSISTANT_` environment variable over TOML file over default; read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from assistant.errors import ConfigError
+
+DEFAULT_FILE = Path("assistant.toml")
+
+
+class Settings(BaseSettings):
+    """Every setting, with its unit in its name. docs/settings.md lists them; a test compares."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSISTANT_", frozen=True, extra="forbid")
+
+    # folders
+    data: Path = Field(Path("data"), description="Folder for snapshots, sessions and caches; created if missing.")
+    knowledge: Path = Field(Path("knowledge"), description="Folder ingested by `make serve` on the first start.")
+    models: Path = Field(
+        Path(__file__).resolve().parent.parent / "models", description="Folder of the models that come with the project."
+    )
+
+    # models
+    encoder: str = Field(
+        "builtin",
+        description='Sentence encoder: "builtin", or any sentence-transformers model by path or name.',
+    )
+    encoder_backend: Literal["auto", "onnx-int8", "torch-float32", "torch-bfloat16"] = Field(
+        "auto", description="Number format of the encoder; auto measures once per machine and keeps the fastest."
+    )
+    reranker: str = Field("builtin", description='"builtin", "none", or a sentence-transformers CrossEncoder by path.')
+    model_threads: int = Field(1, ge=1, le=64, description="Threads inside one model call.")
+    model_workers: int = Field(2, ge=1, le=64, description="Model calls that may run at the same time.")
+
+    # decision
+    mode: Literal["approved"] = Field(
+        "approved", description="Replies are made of the passages' own sentences."
+    )
+    accepted_wrong_answers: float | None = Field(
+        None, ge=0.0, le=1.0, description="Wrong answers accepted (0.05 = one in twenty); default from shop.toml."
+    )
+    turn_deadline_s: float = Field(20.0, gt=0, description="A turn that takes longer fails with code `timeout`.")
+
+    # server
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8765, ge=0, le=65535, description="Port; 0 takes a free one.")
+    origins: tuple[str, ...] = Field(
+        (),
+        description="Web origins allowed to connect besides the server's own page; `*` allows all. "
+        "Clients that send no Origin (mini-programs) are allowed.",
+    )
+    credential: str = Field("", description="If set, `hello` must carry it.")
+    operator_credential: str = Field("", description="Opens operator endpoints; empty keeps them closed.")
+    max_connections: int = Field(1000, ge=1, description="Open connections.")
+    max_connections_per_address: int = Field(400, ge=1, description="Open connections from one address.")
+    max_sessions: int = Field(20000, ge=1, description="Sessions kept in memory.")
+    max_message_bytes: int = Field(65536, ge=1024, description="Largest message from a client.")
+    max_text_chars: int = Field(2000, ge=1, description="Longest customer text, in characters.")
+    max_messages_per_minute: int = Field(120, ge=1, description="Messages of one connection.")
+    max_queued_turns: int = Field(4, ge=0, description="Utterances waiting behind the running turn of a session.")
+    session_minutes: float = Field(30.0, gt=0, description="A session without connection is kept this long.")
+    heartbeat_s: float = Field(25.0, gt=0, description="Seconds between the server's pings.")
+    hello_timeout_s: float = Field(10.0, gt=0, description="A connection that sends no `hello` by then is closed.")
+    drain_s: float = Field(10.0, ge=0, description="Seconds that running turns get to finish at shutdown.")
+    retention_days: float = Field(30.0, gt=0, description="Transcripts older than this are deleted at start.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level on stderr.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of precedence: flags, environment, file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, DEFAULT_FILE)
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Read settings; flags that are None count as not given.
+
+    Raises: ConfigError: names each wrong setting and what it may be.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        lines = [
+            f"setting {'.'.join(str(part) for part in item['loc'])}: {item['msg'].lower()} (got {item['input']!r})"
+            for item in error.errors()
+        ]
+        raise ConfigError("\n".join([*lines, "see docs/settings.md"])) from error
+    except ValueError as error:  # an unreadable TOML file or a malformed value in the environment
+        raise ConfigError(f"settings cannot be read: {error}") from error

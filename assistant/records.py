@@ -1,0 +1,360 @@
+"""Records that travel between the stages of a turn. They know nothing of storage, models or the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NewType
+
+SessionId = NewType("SessionId", str)
+TurnId = NewType("TurnId", str)
+PassageId = NewType("PassageId", str)
+
+
+class Role(StrEnum):
+    """Who said a message."""
+
+    CUSTOMER = "customer"
+    ASSISTANT = "assistant"
+    AGENT = "agent"
+
+
+class DecisionKind(StrEnum):
+    """What is done with an utterance (docs/architecture.md, "Decision")."""
+
+    ANSWER = "answer"
+    APPROVED = "approved"
+    ACT = "act"
+    ASK_BACK = "ask_back"
+    SMALL_TALK = "small_talk"
+    HAND_OVER = "hand_over"
+    DECLINE = "decline"
+
+
+class TurnStatus(StrEnum):
+    """How a turn ended; sent as `status` of `turn.done`."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    DECLINED = "declined"
+
+
+class PassageKind(StrEnum):
+    """Where a passage comes from: a question with its answer, a free document, or facts of a back-end."""
+
+    FAQ = "faq"
+    DOCUMENT = "document"
+    FACTS = "facts"
+
+
+class UnitKind(StrEnum):
+    """What part of a passage one vector stands for."""
+
+    BODY = "body"
+    SENTENCE = "sentence"
+    QUESTION = "question"
+
+
+# --- knowledge ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of knowledge that is embedded, found and quoted.
+
+    Attributes:
+        id: stable; `path#heading-slug` for Markdown, the given id for JSONL, `path#row` for tables.
+        title: heading or question; never empty.
+        text: plain text, paragraphs separated by a newline; never empty.
+        document: knowledge file it comes from, relative to the ingested folder.
+        line: 1-based line, row or page in that file.
+        questions: other phrasings given by the author ("Also asked").
+    """
+
+    id: PassageId
+    title: str
+    text: str
+    kind: PassageKind = PassageKind.FAQ
+    document: str = ""
+    line: int = 0
+    questions: tuple[str, ...] = ()
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One embedded text: the passage it belongs to (index into the passages) and which part of it."""
+
+    passage: int
+    kind: UnitKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSpec:
+    """A value an intent needs; `type` names a parser of understanding/slots.py."""
+
+    name: str
+    type: str
+    required: bool = True
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Something customers want, with examples; either an `action` (a skill) or an approved `reply`, or neither."""
+
+    name: str
+    examples: tuple[str, ...]
+    description: str = ""
+    slots: tuple[SlotSpec, ...] = ()
+    action: str | None = None
+    reply: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A catalogue entry; `price` in units of `currency`, `barcode` an EAN-13 with a valid check digit."""
+
+    sku: str
+    name: str
+    price: float
+    currency: str
+    barcode: str
+    category: str = ""
+    stock: int = 0
+    description: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    model_3d: str = ""
+    related: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order of the demonstration back-office; fields as in knowledge/orders.csv."""
+
+    order_number: str
+    customer: str
+    email: str
+    placed: str
+    status: str
+    items: str
+    total: float
+    currency: str
+    delivery_method: str = ""
+    expected: str = ""
+    slot: str = ""
+    address: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Who answers: shop.toml. `hours` maps lower-case English weekday names to "HH:MM-HH:MM" or "closed"."""
+
+    name: str = "the shop"
+    language: str = "en"
+    greeting: str = "Hello! How can I help you?"
+    tone: str = ""
+    currency: str = "EUR"
+    timezone: str = "UTC"
+    order_number: str = ""
+    hours: Mapping[str, str] = field(default_factory=dict)
+    handover_offer: str = "Shall I pass you on to a colleague who can check this?"
+    handover_outside_hours: str = ""
+    handover_after_misses: int = 2
+    accepted_wrong_answers: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """Everything read from a knowledge folder, validated."""
+
+    passages: tuple[Passage, ...]
+    shop: Shop = Shop()
+    intents: tuple[Intent, ...] = ()
+    products: tuple[Product, ...] = ()
+    orders: tuple[Order, ...] = ()
+
+
+# --- understanding and retrieval ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the conversation so far, as shown to the customer (without citation markers)."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntentMatch:
+    """One intent with its share of the classifier's probability (0..1, all intents sum to 1)."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class IntentReading:
+    """What the intent classifier saw.
+
+    Attributes:
+        ranked: best first; empty when the base has no intents.
+        gate: score that decides in or out of scope; higher is more in scope. See research recipe
+            "(0.5 centroid + 0.5 top-3 cosine) x probability^0.2".
+        threshold: gate value below which the utterance counts as out of scope for intents.
+    """
+
+    ranked: tuple[IntentMatch, ...]
+    gate: float
+    threshold: float
+
+    @property
+    def in_scope(self) -> bool:
+        return bool(self.ranked) and self.gate >= self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPassage:
+    """A candidate with the scores that ranked it; `score` is the fused one, higher is better."""
+
+    passage: Passage
+    score: float
+    dense: float
+    sentence: float
+    question: float
+    lexical: float
+    rerank: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Ranked passages for one query, and the calibrated probability that the first one answers it."""
+
+    query: str
+    ranked: tuple[ScoredPassage, ...]
+    probability: float
+    threshold: float
+
+
+# --- decision ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One choice of an ask-back: what the customer sees, and what is meant (a passage or an intent)."""
+
+    label: str
+    passage: PassageId | None = None
+    intent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueState:
+    """What must be remembered between turns besides the messages. JSON-serialisable via `dataclasses.asdict`.
+
+    Attributes:
+        intent: intent whose slots are being filled, or "".
+        slots: values so far.
+        awaiting: slot that the last reply asked for, or "confirm", or "".
+        options: choices offered by the last reply.
+        question: the customer's question that the options belong to.
+        misses: consecutive turns that were declined.
+    """
+
+    intent: str = ""
+    slots: Mapping[str, str] = field(default_factory=dict)
+    awaiting: str = ""
+    options: tuple[Option, ...] = ()
+    question: str = ""
+    misses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, and why in one line for the operator."""
+
+    kind: DecisionKind
+    reason: str
+    passages: tuple[ScoredPassage, ...] = ()
+    options: tuple[Option, ...] = ()
+    intent: str = ""
+    slots: Mapping[str, str] = field(default_factory=dict)
+    action: str = ""
+    reply: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A passage that a reply rests on, as shown to the customer."""
+
+    id: str
+    title: str
+    text: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A structured thing beside the text: `kind` is "product", "order", ...; `data` is JSON-serialisable."""
+
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a turn: its name, wall-clock milliseconds, and what came out (JSON-serialisable)."""
+
+    name: str
+    milliseconds: float
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """One utterance and all a turn may depend on."""
+
+    text: str
+    history: tuple[Message, ...] = ()
+    state: DialogueState = DialogueState()
+    language: str = "en"
+    customer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the reply, streamed; pieces joined give the whole text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """The end of a turn; always the last event, exactly once.
+
+    Attributes:
+        text: the whole reply (for a cancelled turn: what had been streamed).
+        state: dialogue state to hand to the next turn.
+        trace: the stages in order, timings included.
+        error: stable error code when status is FAILED, else "".
+    """
+
+    status: TurnStatus
+    text: str
+    decision: Decision
+    state: DialogueState
+    sources: tuple[Source, ...] = ()
+    cards: tuple[Card, ...] = ()
+    quick_replies: tuple[str, ...] = ()
+    ai_generated: bool = False
+    trace: tuple[Stage, ...] = ()
+    error: str = ""
+
+
+TurnEvent = Delta | TurnResult
