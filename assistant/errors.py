@@ -35,10 +35,10 @@ class KnowledgeProblem:
 class KnowledgeError(AssistantError):
     """Knowledge files cannot be taken in; carries every problem found in one run."""
 
-    def __init__(self, problems: Sequence[KnowledgeProblem]) -> None:
+    def __init__(self, problems: Sequence[KnowledgeProblem], where: str = "the knowledge files") -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        head = f"{count} problem{'s' if count != 1 else ''} in the knowledge files"
+        head = f"{count} problem{'s' if count != 1 else ''} in {where}"
         super().__init__("\n".join([head, *(str(problem) for problem in self.problems)]))
 
 

@@ -64,11 +64,24 @@ class VectorIndex(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """A sentence of a source that answers the question; `source` is the source's 1-based number."""
+
+    source: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What a generator composes from: numbered sources (1-based in citations), history and question."""
+    """What a generator composes from: numbered sources (1-based in citations), history and question.
+
+    `quotes` are the sources' own sentences that answer, in reading order: the reply of the approved mode, and
+    what a generator falls back on.
+    """
 
     question: str
     sources: tuple[Source, ...]
+    quotes: tuple[Quote, ...] = ()
     history: tuple[Message, ...] = ()
     language: str = "en"
 

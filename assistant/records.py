@@ -52,9 +52,10 @@ class PassageKind(StrEnum):
 class UnitKind(StrEnum):
     """What part of a passage one vector stands for."""
 
-    BODY = "body"
-    SENTENCE = "sentence"
-    QUESTION = "question"
+    BODY = "body"  # title and text together
+    SENTENCE = "sentence"  # one sentence alone
+    TITLED = "titled"  # one sentence behind the title
+    QUESTION = "question"  # a title that is a question, or another phrasing given by the author
 
 
 # --- knowledge ---------------------------------------------------------------------------------------------
@@ -221,7 +222,16 @@ class IntentReading:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPassage:
-    """A candidate with the scores that ranked it; `score` is the fused one, higher is better."""
+    """A candidate with the scores that ranked it; all scores: higher is better.
+
+    Attributes:
+        score: the fused score.
+        dense: cosine of the question to title and text together.
+        sentence: cosine to the nearest sentence.
+        question: cosine to the nearest sentence behind its title, or question given by the author.
+        lexical: BM25 against title and text, scaled to 0..1 within the query.
+        rerank: the cross-encoder's logit (0 = as likely as "no passage answers"); None if it was not asked.
+    """
 
     passage: Passage
     score: float
@@ -265,6 +275,7 @@ class DialogueState:
         options: choices offered by the last reply.
         question: the customer's question that the options belong to.
         misses: consecutive turns that were declined.
+        tries: how often the awaited slot was asked for again.
     """
 
     intent: str = ""
@@ -273,11 +284,19 @@ class DialogueState:
     options: tuple[Option, ...] = ()
     question: str = ""
     misses: int = 0
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do, and why in one line for the operator."""
+    """What to do, and why in one line for the operator.
+
+    Attributes:
+        passages: what the reply is made from.
+        options: choices offered to the customer.
+        action: name of the skill to run; with an empty name `reply` is sent as it stands.
+        confirmed: the customer has said an explicit yes to what the skill asked.
+    """
 
     kind: DecisionKind
     reason: str
@@ -286,6 +305,7 @@ class Decision:
     intent: str = ""
     slots: Mapping[str, str] = field(default_factory=dict)
     action: str = ""
+    confirmed: bool = False
     reply: str = ""
 
 

@@ -1,0 +1,317 @@
+"""The policy: from the records of a turn to a decision and the state to remember. A pure function.
+
+Order of precedence: a pending confirmation, a pending slot, options just offered, then the new utterance, for
+which the calibrated probability of the best passage is weighed against the intent classifier's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from assistant.records import (
+    Decision,
+    DecisionKind,
+    DialogueState,
+    Intent,
+    IntentMatch,
+    IntentReading,
+    Option,
+    Retrieval,
+    ScoredPassage,
+    Shop,
+)
+from assistant.text import words
+
+SMALL_TALK = frozenset(
+    {
+        "greeting",
+        "thanks",
+        "goodbye",
+        "are_you_a_bot",
+        "your_name",
+        "how_are_you",
+        "tell_joke",
+        "what_can_you_do",
+        "compliment",
+        "repeat_please",
+    }
+)
+TALK_TO_PERSON = "talk_to_person"
+
+_INTENT_SURE = 0.45  # share of the classifier's probability from which the first intent is taken
+_ALMOST_SURE = 0.9  # a passage this probable is answered though another one is near
+_LONG_UTTERANCE = 6  # words; a longer one that starts with a greeting asks something, too
+_MOST_OPTIONS = 3
+_SLOT_TRIES = 2
+_CLOSE_SCORE = 0.05  # fused scores this near count as equally likely, where no reranker decides
+_CLOSE_LOGIT = 0.7  # odds of two to one between the reranker's first two
+_ASKS_HOW = re.compile(
+    r"\b(how (?:do|can|could|would|should|to|long|much|late|soon)|what (?:happens|if)|can i (?:still )?|could i|may i|am i "
+    r"(?:able|allowed)|is it (?:possible|free)|do i (?:have|need|get)|until when|is there)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the stages before found.
+
+    Attributes:
+        text: the utterance, normalised.
+        reading: intents.
+        close_intents: the first intents when they are near each other, else empty.
+        retrieval: passages.
+        slots: values found in the utterance for the pending intent, or for the first one.
+        yes_no: "yes", "no" or "" if neither is said.
+        choice: the option that the utterance picks among those offered, or None.
+        actions: names of the skills that exist.
+    """
+
+    text: str
+    reading: IntentReading
+    close_intents: tuple[IntentMatch, ...]
+    retrieval: Retrieval
+    slots: Mapping[str, str]
+    yes_no: str
+    choice: Option | None
+    actions: frozenset[str]
+
+
+def decide(
+    evidence: Evidence, state: DialogueState, intents: Mapping[str, Intent], shop: Shop
+) -> tuple[Decision, DialogueState]:
+    """Decide what to do with one utterance.
+
+    Args:
+        evidence: what was understood and found.
+        state: what the turns before left behind.
+        intents: the base's intents by name.
+        shop: words for declining and hand-over.
+
+    Returns: the decision and the state after it. A skill that runs next may still change the state.
+    """
+    clear = replace(state, intent="", slots={}, awaiting="", options=(), question="", tries=0)
+    if state.awaiting and state.intent in intents:
+        pending = _pending(evidence, state, intents[state.intent])
+        if pending is not None:
+            return pending
+    again = _same_intent_again(evidence, state, intents)
+    if again is not None:
+        return again
+    if state.options:
+        if evidence.choice is not None:
+            return _chosen(evidence, evidence.choice, replace(clear, misses=0), intents, shop)
+        if evidence.yes_no == "yes" and len(state.options) == 1:
+            return _chosen(evidence, state.options[0], replace(clear, misses=0), intents, shop)
+        if evidence.yes_no == "no" and len(words(evidence.text)) <= _LONG_UTTERANCE:
+            reply = "All right. Is there anything else I can help you with?"
+            return Decision(DecisionKind.SMALL_TALK, "the offer was turned down", reply=reply), clear
+    return _fresh(evidence, clear, intents, shop)
+
+
+def _pending(
+    evidence: Evidence, state: DialogueState, intent: Intent
+) -> tuple[Decision, DialogueState] | None:
+    """Go on with an intent that waits for a slot or a confirmation; None if the customer talks of something else."""
+    if state.awaiting == "confirm":
+        if evidence.yes_no == "yes":
+            return _act(intent, state.slots, "confirmed by the customer", confirmed=True), state
+        if evidence.yes_no == "no":
+            clear = replace(state, intent="", slots={}, awaiting="")
+            reply = "All right, I've left everything as it is. Is there anything else I can do?"
+            return Decision(DecisionKind.APPROVED, "confirmation refused", intent=intent.name, reply=reply), clear
+        return None
+    if state.awaiting in evidence.slots:
+        slots = {**state.slots, **evidence.slots}
+        why = f"slot {state.awaiting} filled"
+        return _act(intent, slots, why), replace(state, slots=slots, awaiting="", misses=0, tries=0)
+    reading = evidence.reading
+    first = reading.ranked[0] if reading.in_scope else None
+    other = first is not None and first.name != intent.name and first.probability >= _INTENT_SURE
+    answerable = evidence.retrieval.probability >= evidence.retrieval.threshold
+    if evidence.yes_no == "no" or other or answerable or len(words(evidence.text)) > _LONG_UTTERANCE:
+        return None
+    if state.tries + 1 >= _SLOT_TRIES:
+        return None
+    prompt = next(slot.prompt for slot in intent.slots if slot.name == state.awaiting)
+    decision = Decision(
+        DecisionKind.ACT, f"no {state.awaiting} in the utterance: asked again", intent=intent.name, reply=prompt
+    )
+    return decision, replace(state, tries=state.tries + 1)
+
+
+def _fresh(
+    evidence: Evidence, state: DialogueState, intents: Mapping[str, Intent], shop: Shop
+) -> tuple[Decision, DialogueState]:
+    """Decide on an utterance that continues nothing pending."""
+    retrieval, reading = evidence.retrieval, evidence.reading
+    first = intents.get(reading.ranked[0].name) if reading.in_scope else None
+    share = reading.ranked[0].probability if reading.in_scope else 0.0
+    answerable = retrieval.probability >= retrieval.threshold
+
+    if first is not None and share >= _INTENT_SURE and _intent_wins(evidence, first, answerable):
+        why = f"intent {first.name} with {share:.2f}"
+        return _for_intent(evidence, first, why, replace(state, misses=0), shop)
+    if answerable:
+        close = close_passages(retrieval)
+        if len(close) > 1 and retrieval.probability < _ALMOST_SURE:
+            options = tuple(Option(item.passage.title, passage=item.passage.id) for item in close)
+            return _ask_back(evidence.text, options, "passages about equally likely", replace(state, misses=0))
+        why = f"probability {retrieval.probability:.2f} reaches {retrieval.threshold:.2f}"
+        return (
+            Decision(DecisionKind.ANSWER, why, passages=answering(retrieval)),
+            replace(state, misses=0),
+        )
+    if first is not None and _usable(first, evidence.actions) and len(evidence.close_intents) < 2:
+        why = f"intent {first.name} with {share:.2f}, no passage answers"
+        return _for_intent(evidence, first, why, replace(state, misses=0), shop)
+    near = [intents[match.name] for match in evidence.close_intents if match.name in intents]
+    if len(near) > 1 and reading.in_scope:
+        options = tuple(Option(_label(intent), intent=intent.name) for intent in near[:_MOST_OPTIONS])
+        return _ask_back(evidence.text, options, "intents about equally likely", state)
+    close = close_passages(retrieval)
+    if len(close) > 1 and retrieval.probability >= retrieval.threshold / 2:
+        options = tuple(Option(item.passage.title, passage=item.passage.id) for item in close)
+        return _ask_back(evidence.text, options, "doubtful, and passages near each other", state)
+    return _decline(retrieval, state, shop)
+
+
+def _intent_wins(evidence: Evidence, intent: Intent, answerable: bool) -> bool:
+    """Whether the first intent goes before the passages."""
+    if not _usable(intent, evidence.actions):
+        return False
+    if intent.action:
+        required = {slot.name for slot in intent.slots if slot.required}
+        asks = _ASKS_HOW.search(evidence.text) is not None
+        return bool(required & evidence.slots.keys()) or not (asks and answerable)
+    if intent.name in SMALL_TALK:
+        return not answerable or len(words(evidence.text)) <= _LONG_UTTERANCE
+    share = evidence.reading.ranked[0].probability
+    return not answerable or share >= evidence.retrieval.probability
+
+
+def _usable(intent: Intent, actions: frozenset[str]) -> bool:
+    """Whether the intent leads anywhere: to a skill that exists, or to a fixed reply."""
+    return intent.name == TALK_TO_PERSON or (intent.action or "") in actions or bool(intent.reply)
+
+
+def _for_intent(
+    evidence: Evidence, intent: Intent, why: str, state: DialogueState, shop: Shop
+) -> tuple[Decision, DialogueState]:
+    """Do what an intent asks for."""
+    if intent.name == TALK_TO_PERSON:
+        return Decision(DecisionKind.HAND_OVER, why, intent=intent.name, reply=intent.reply or ""), state
+    if intent.action in evidence.actions:
+        wanted = {slot.name for slot in intent.slots}
+        slots = {name: value for name, value in evidence.slots.items() if name in wanted}
+        missing = next((slot for slot in intent.slots if slot.required and slot.name not in slots), None)
+        state = replace(state, intent=intent.name, slots=slots)
+        if missing is not None:
+            decision = Decision(
+                DecisionKind.ACT,
+                f"{why}; asks for {missing.name}",
+                intent=intent.name,
+                slots=slots,
+                reply=missing.prompt or f"Could you tell me the {missing.name.replace('_', ' ')}?",
+            )
+            return decision, replace(state, awaiting=missing.name)
+        return _act(intent, slots, why), state
+    kind = DecisionKind.SMALL_TALK if intent.name in SMALL_TALK else DecisionKind.APPROVED
+    if not intent.reply:
+        return _decline(evidence.retrieval, state, shop)
+    return Decision(kind, why, intent=intent.name, reply=intent.reply), state
+
+
+def _act(intent: Intent, slots: Mapping[str, str], why: str, *, confirmed: bool = False) -> Decision:
+    """Run the intent's skill."""
+    return Decision(
+        DecisionKind.ACT,
+        why,
+        intent=intent.name,
+        slots=dict(slots),
+        action=intent.action or "",
+        confirmed=confirmed,
+    )
+
+
+def _same_intent_again(
+    evidence: Evidence, state: DialogueState, intents: Mapping[str, Intent]
+) -> tuple[Decision, DialogueState] | None:
+    """ "And OM-47731?" after an order was looked up: the same skill with the new value."""
+    intent = intents.get(state.intent)
+    if intent is None or state.awaiting or intent.action not in evidence.actions:
+        return None
+    required = {slot.name for slot in intent.slots if slot.required}
+    if not required or not required <= evidence.slots.keys() or len(words(evidence.text)) > _LONG_UTTERANCE:
+        return None
+    slots = dict(evidence.slots)
+    return _act(intent, slots, f"{intent.name} again with a new value"), replace(state, slots=slots, misses=0)
+
+
+def _chosen(
+    evidence: Evidence, option: Option, state: DialogueState, intents: Mapping[str, Intent], shop: Shop
+) -> tuple[Decision, DialogueState]:
+    """Follow the option that the customer picked."""
+    if option.intent and option.intent in intents:
+        return _for_intent(evidence, intents[option.intent], "option chosen", state, shop)
+    if option.intent == TALK_TO_PERSON:
+        return Decision(DecisionKind.HAND_OVER, "offer accepted", intent=TALK_TO_PERSON), state
+    picked = tuple(item for item in evidence.retrieval.ranked if item.passage.id == option.passage)
+    if not picked:  # the base changed since the options were offered
+        return _decline(evidence.retrieval, state, shop)
+    return Decision(DecisionKind.ANSWER, "option chosen", passages=picked), state
+
+
+def _ask_back(
+    question: str, options: tuple[Option, ...], why: str, state: DialogueState
+) -> tuple[Decision, DialogueState]:
+    decision = Decision(DecisionKind.ASK_BACK, why, options=options, reply=_options_text(options))
+    return decision, replace(state, options=options, question=question)
+
+
+def _options_text(options: Sequence[Option]) -> str:
+    lines = [f"{number}. {option.label}" for number, option in enumerate(options, 1)]
+    return "I want to get this right. Which of these do you mean?\n" + "\n".join(lines)
+
+
+def _decline(retrieval: Retrieval, state: DialogueState, shop: Shop) -> tuple[Decision, DialogueState]:
+    """Say that nothing fits and offer a person; after repeated misses hand over unasked."""
+    misses = state.misses + 1
+    why = f"probability {retrieval.probability:.2f} stays below {retrieval.threshold:.2f}"
+    if misses > shop.handover_after_misses:
+        return (
+            Decision(DecisionKind.HAND_OVER, f"{why}; miss number {misses}", intent=TALK_TO_PERSON),
+            replace(state, misses=0),
+        )
+    options = (Option("Talk to a person", intent=TALK_TO_PERSON),)
+    reply = f"I don't have any information on that, and I'd rather not guess. {shop.handover_offer}"
+    return (
+        Decision(DecisionKind.DECLINE, why, options=options, reply=reply),
+        replace(state, misses=misses, options=options),
+    )
+
+
+def close_passages(retrieval: Retrieval) -> tuple[ScoredPassage, ...]:
+    """The first passage and those about as likely, at most three."""
+    if not retrieval.ranked:
+        return ()
+    first = retrieval.ranked[0]
+
+    def is_close(other: ScoredPassage) -> bool:
+        if first.rerank is not None and other.rerank is not None:
+            return first.rerank - other.rerank <= _CLOSE_LOGIT
+        return first.score - other.score <= _CLOSE_SCORE
+
+    return tuple(item for item in retrieval.ranked[:_MOST_OPTIONS] if is_close(item))
+
+
+def answering(retrieval: Retrieval) -> tuple[ScoredPassage, ...]:
+    """The passages that a reply is made from."""
+    return retrieval.ranked[:1]
+
+
+def _label(intent: Intent) -> str:
+    """How an intent is offered to the customer."""
+    return intent.name.replace("_", " ").capitalize()

@@ -1,0 +1,458 @@
+"""Runs one turn through the stages. Owns the executor, the served base, deadlines and cancellation of a reply.
+
+A turn costs two hops off the event loop: one for understanding, search and decision, one that pumps the pieces of
+the reply. The served base is one immutable object; switching to a new snapshot is one assignment, and turns that
+are under way finish on the base they began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.composition.chunks import CitationFilter, cited_numbers
+from assistant.composition.quoting import SentenceScores, choose_sentences
+from assistant.dialogue.hours import is_staffed
+from assistant.dialogue.options import pick
+from assistant.dialogue.policy import Evidence, decide
+from assistant.errors import AssistantError, BackendError
+from assistant.protocols import Embedder, GenerationRequest, Generator, Quote, Skill, SkillOutcome
+from assistant.records import (
+    Card,
+    Decision,
+    DecisionKind,
+    Delta,
+    DialogueState,
+    Intent,
+    IntentReading,
+    Knowledge,
+    Message,
+    Retrieval,
+    ScoredPassage,
+    SlotSpec,
+    Source,
+    Stage,
+    TurnEvent,
+    TurnRequest,
+    TurnResult,
+    TurnStatus,
+)
+from assistant.retrieval.search import PassageSearch
+from assistant.text import normalise
+from assistant.understanding.followup import resolve
+from assistant.understanding.intents import IntentModel, close_calls
+from assistant.understanding.slots import find_slots
+
+_LOG = logging.getLogger(__name__)
+_PIECES_WAITING = 256  # pieces between the generator's thread and the loop; when full, the generator waits
+_YES_NO = "yes_no"
+_YES_NO_SPEC = SlotSpec(_YES_NO, _YES_NO)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Everything that belongs to one snapshot. Immutable; swapped as a whole."""
+
+    snapshot_id: str
+    knowledge: Knowledge
+    search: PassageSearch
+    intents: IntentModel
+    skills: Mapping[str, Skill]
+    accepted_wrong: float
+
+    @property
+    def intent_by_name(self) -> Mapping[str, Intent]:
+        """The intents, by name."""
+        return {intent.name: intent for intent in self.knowledge.intents}
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the first hop found: the decision and everything that composing needs."""
+
+    decision: Decision
+    state: DialogueState
+    stages: tuple[Stage, ...]
+    sources: tuple[Source, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+
+
+class _Clock:
+    """Collects stages with their milliseconds."""
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+        self._last = time.perf_counter()
+
+    def lap(self, name: str, detail: Mapping[str, object] | None = None) -> None:
+        """End a stage that began at the lap before."""
+        now = time.perf_counter()
+        self.stages.append(Stage(name, (now - self._last) * 1000, dict(detail or {})))
+        self._last = now
+
+
+class Engine:
+    """The turn runner. Implements `TurnRunner`; safe to run many turns at once from one event loop."""
+
+    def __init__(
+        self,
+        base: Base,
+        *,
+        embedder: Embedder,
+        generator: Generator,
+        workers: int = 2,
+        now: Callable[[ZoneInfo], datetime] = datetime.now,
+    ) -> None:
+        self._base = base
+        self._generator = generator
+        self._now = now
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="model")
+        self.embedder = embedder
+
+    # --- what the surfaces see -----------------------------------------------------------------------------
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """The knowledge being served now."""
+        return self._base.knowledge
+
+    @property
+    def base(self) -> Base:
+        """What is being served now."""
+        return self._base
+
+    def switch(self, base: Base) -> None:
+        """Serve another base from the next turn on."""
+        self._base = base
+
+    def close(self) -> None:
+        """Let running model calls finish and end the threads. May be called twice."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def retrieve(self, text: str, history: Sequence[Message] = ()) -> Retrieval:
+        """Rank passages for a question, as a turn would. Blocking."""
+        base = self._base
+        resolved = resolve(normalise(text), tuple(history))
+        vector = self.embedder.embed([resolved.text])[0]
+        return base.search.search(
+            normalise(text),
+            vector,
+            query=resolved.text,
+            history=history,
+            accepted_wrong=base.accepted_wrong,
+        )
+
+    def read_intent(self, text: str) -> IntentReading:
+        """Read the intents of an utterance, as a turn would. Blocking."""
+        clean = normalise(text)
+        return self._base.intents.read(clean, self.embedder.embed([clean])[0])
+
+    async def run(self, request: TurnRequest, cancel: asyncio.Event | None = None) -> AsyncIterator[TurnEvent]:
+        """Run a turn: deltas, then exactly one result (see `TurnRunner`)."""
+        base = self._base
+        loop = asyncio.get_running_loop()
+        started = time.perf_counter()
+        plan: _Plan | None = None
+        shown: list[str] = []
+        try:
+            plan = await loop.run_in_executor(self._executor, self._plan, base, request)
+            if plan.decision.action and not (cancel and cancel.is_set()):
+                plan, reply, cards = await self._act(base, plan, request)
+            else:
+                reply, cards = plan.decision.reply, ()
+            composed = CitationFilter()
+            if plan.decision.kind is DecisionKind.ANSWER:
+                pieces = self._stream(plan, request, cancel)
+            else:
+                pieces = _said(reply)
+            before = time.perf_counter()
+            async for piece in pieces:
+                text = composed.feed(piece)
+                if text:
+                    shown.append(text)
+                    yield Delta(text)
+                if cancel is not None and cancel.is_set():
+                    break
+            cancelled = cancel is not None and cancel.is_set()
+            rest = "" if cancelled else composed.finish()
+            if rest:
+                shown.append(rest)
+                yield Delta(rest)
+            composition = Stage(
+                "composition", (time.perf_counter() - before) * 1000, {"text": composed.raw, "quotes": len(plan.quotes)}
+            )
+            yield _result(plan, "".join(shown), cards, composition, self._generator.generative, cancelled=cancelled)
+        except AssistantError as error:
+            _LOG.warning("turn failed: %s", error)
+            yield _failed(plan, request.state, "".join(shown), "backend", time.perf_counter() - started)
+        except Exception:
+            _LOG.exception("turn failed")
+            yield _failed(plan, request.state, "".join(shown), "internal", time.perf_counter() - started)
+
+    # --- first hop: understanding, search, decision ----------------------------------------------------------
+
+    def _plan(self, base: Base, request: TurnRequest) -> _Plan:
+        """Everything up to the decision and the choice of sentences. Blocking."""
+        clock = _Clock()
+        text = normalise(request.text)
+        state = request.state
+        intents = base.intent_by_name
+        choice = pick(text, state.options)
+        chosen_passage = choice is not None and choice.passage is not None
+        resolved = resolve(text, request.history)
+        query = f"{state.question} {choice.label}" if chosen_passage and choice else resolved.text
+        texts = [text] if query == text else [text, query]
+        vectors = self.embedder.embed(texts)
+        clock.lap("encoding", {"texts": len(texts), "query": query})
+
+        reading = base.intents.read(text, vectors[0])
+        slots = self._slots(base, text, state, reading)
+        yes_no = slots.pop(_YES_NO, "")
+        clock.lap(
+            "understanding",
+            {
+                "intents": [
+                    {"name": match.name, "probability": round(match.probability, 4)} for match in reading.ranked[:5]
+                ],
+                "gate": round(reading.gate, 4),
+                "threshold": round(reading.threshold, 4),
+                "slots": slots,
+                "follow_up": resolved.used_history,
+            },
+        )
+        retrieval = base.search.search(
+            text,
+            vectors[-1],
+            query=query,
+            history=request.history,
+            accepted_wrong=base.accepted_wrong,
+        )
+        if chosen_passage and choice and choice.passage:
+            retrieval = base.search.including(retrieval, choice.passage, vectors[-1])
+        clock.lap("retrieval", describe_retrieval(retrieval))
+
+        evidence = Evidence(
+            text=text,
+            reading=reading,
+            close_intents=close_calls(reading),
+            retrieval=retrieval,
+            slots=slots,
+            yes_no=yes_no,
+            choice=choice,
+            actions=frozenset(base.skills),
+        )
+        decision, after = decide(evidence, state, intents, base.knowledge.shop)
+        decision = self._with_handover_words(base, decision)
+        clock.lap(
+            "decision",
+            {"kind": decision.kind.value, "reason": decision.reason, "options": [o.label for o in decision.options]},
+        )
+        sources: tuple[Source, ...] = ()
+        quotes: tuple[Quote, ...] = ()
+        if decision.kind is DecisionKind.ANSWER:
+            sources = tuple(as_source(item) for item in decision.passages)
+            quotes = tuple(self._quotes(base, decision.passages, vectors[-1], query))
+            clock.lap("quoting", {"quotes": len(quotes)})
+        return _Plan(decision, after, tuple(clock.stages), sources, quotes)
+
+    def _slots(
+        self, base: Base, text: str, state: DialogueState, reading: IntentReading
+    ) -> dict[str, str]:
+        """Values in the utterance for the pending intent, else for the first one; and whether it says yes or no."""
+        name = state.intent or (reading.ranked[0].name if reading.ranked else "")
+        intent = base.intent_by_name.get(name)
+        today = self._today(base)
+        found = find_slots(
+            text,
+            intent.slots if intent else (),
+            today=today,
+            awaiting=state.awaiting,
+            order_number=base.knowledge.shop.order_number,
+        )
+        answer = find_slots(text, (_YES_NO_SPEC,), today=today, awaiting=_YES_NO)
+        return {**found, **answer}
+
+    def _quotes(
+        self, base: Base, passages: Sequence[ScoredPassage], vector: NDArray[np.float32], query: str
+    ) -> Iterator[Quote]:
+        """The sentences to quote, with their source's number."""
+        for number, item in enumerate(passages, 1):
+            sentences, scores = base.search.sentence_scores(item.passage.id, vector, query)
+            for position in choose_sentences(sentences, [SentenceScores(*score) for score in scores]):
+                yield Quote(number, sentences[position])
+
+    def _with_handover_words(self, base: Base, decision: Decision) -> Decision:
+        """The words of a hand-over depend on whether people are there."""
+        shop = base.knowledge.shop
+        if decision.kind is not DecisionKind.HAND_OVER:
+            return decision
+        staffed = is_staffed(shop.hours, self._now(ZoneInfo(shop.timezone)))
+        words = decision.reply or "I'm asking a colleague to join. They will see our conversation."
+        if not staffed and shop.handover_outside_hours:
+            words = shop.handover_outside_hours
+        return replace(decision, reply=words)
+
+    def _today(self, base: Base) -> date:
+        return self._now(ZoneInfo(base.knowledge.shop.timezone)).date()
+
+    # --- second hop: skills and composition --------------------------------------------------------------------
+
+    async def _act(
+        self, base: Base, plan: _Plan, request: TurnRequest
+    ) -> tuple[_Plan, str, tuple[Card, ...]]:
+        """Run the skill of a decision and fold its outcome into the state."""
+        decision, state = plan.decision, plan.state
+        started = time.perf_counter()
+        skill = base.skills[decision.action]
+        loop = asyncio.get_running_loop()
+        try:
+            outcome = await loop.run_in_executor(
+                self._executor,
+                lambda: skill.run(decision.slots, request.customer, confirmed=decision.confirmed),
+            )
+        except BackendError as error:
+            _LOG.warning("skill %s failed: %s", decision.action, error)
+            shop = base.knowledge.shop
+            outcome = SkillOutcome(
+                f"I can't reach our order system right now, so I can't say. Please try again in a few minutes. "
+                f"{shop.handover_offer}"
+            )
+        slots = {name: value for name, value in state.slots.items() if name not in outcome.invalid}
+        awaiting = outcome.missing or ("confirm" if outcome.confirm else "")
+        state = replace(state, slots=slots, awaiting=awaiting)
+        stage = Stage("skill", (time.perf_counter() - started) * 1000, {"action": decision.action})
+        plan = replace(plan, state=state, stages=(*plan.stages, stage), sources=outcome.sources)
+        return plan, outcome.reply, outcome.cards
+
+    async def _stream(
+        self, plan: _Plan, request: TurnRequest, cancel: asyncio.Event | None
+    ) -> AsyncIterator[str]:
+        """Pump the generator's pieces from its thread; `cancel` sets its stop flag at the next piece."""
+        loop = asyncio.get_running_loop()
+        stop = threading.Event()
+        room = threading.Semaphore(_PIECES_WAITING)
+        queue: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
+        generation = GenerationRequest(
+            question=request.text,
+            sources=plan.sources,
+            quotes=plan.quotes,
+            history=request.history,
+            language=request.language,
+        )
+
+        def pump() -> None:
+            try:
+                for piece in self._generator.generate(generation, stop):
+                    while not room.acquire(timeout=0.5):
+                        if stop.is_set():
+                            return
+                    loop.call_soon_threadsafe(queue.put_nowait, piece)
+                loop.call_soon_threadsafe(queue.put_nowait, None)
+            except BaseException as error:
+                loop.call_soon_threadsafe(queue.put_nowait, error)
+
+        pumping = loop.run_in_executor(self._executor, pump)
+        try:
+            while True:
+                item = await queue.get()
+                room.release()
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+                if cancel is not None and cancel.is_set():
+                    return
+        finally:
+            stop.set()
+            await asyncio.shield(pumping)
+
+
+async def _said(reply: str) -> AsyncIterator[str]:
+    """A fixed text, whole."""
+    if reply:
+        yield reply
+
+
+def as_source(item: ScoredPassage) -> Source:
+    """A passage as the customer sees it."""
+    passage = item.passage
+    return Source(passage.id, passage.title, passage.text, passage.document)
+
+
+def describe_retrieval(retrieval: Retrieval) -> dict[str, object]:
+    """The retrieval stage for the trace."""
+    return {
+        "query": retrieval.query,
+        "probability": round(retrieval.probability, 4),
+        "threshold": round(retrieval.threshold, 4),
+        "passages": [
+            {
+                "id": item.passage.id,
+                "title": item.passage.title,
+                "score": round(item.score, 4),
+                "dense": round(item.dense, 4),
+                "sentence": round(item.sentence, 4),
+                "question": round(item.question, 4),
+                "lexical": round(item.lexical, 4),
+                "rerank": None if item.rerank is None else round(item.rerank, 3),
+            }
+            for item in retrieval.ranked
+        ],
+    }
+
+
+def _result(
+    plan: _Plan, text: str, cards: tuple[Card, ...], composition: Stage, generative: bool, *, cancelled: bool
+) -> TurnResult:
+    """The end of a turn that did not fail."""
+    decision = plan.decision
+    status = TurnStatus.COMPLETED
+    if cancelled:
+        status = TurnStatus.CANCELLED
+    elif decision.kind is DecisionKind.DECLINE:
+        status = TurnStatus.DECLINED
+    sources = plan.sources
+    if decision.kind is DecisionKind.ANSWER:
+        cited = cited_numbers(str(composition.detail["text"]))
+        sources = tuple(plan.sources[number - 1] for number in cited if 0 < number <= len(plan.sources))
+    return TurnResult(
+        status,
+        text,
+        decision,
+        plan.state,
+        sources=sources,
+        cards=cards,
+        quick_replies=quick_replies(decision),
+        ai_generated=generative and decision.kind is DecisionKind.ANSWER,
+        trace=(*plan.stages, composition),
+    )
+
+
+def quick_replies(decision: Decision) -> tuple[str, ...]:
+    """Texts the customer can tap: the options offered."""
+    return tuple(option.label for option in decision.options)
+
+
+def _failed(plan: _Plan | None, state: DialogueState, text: str, code: str, seconds: float) -> TurnResult:
+    """The end of a turn that failed; the state before it stands."""
+    decision = plan.decision if plan else Decision(DecisionKind.DECLINE, f"failed: {code}")
+    stages = plan.stages if plan else ()
+    return TurnResult(
+        TurnStatus.FAILED,
+        text,
+        decision,
+        state,
+        trace=(*stages, Stage("failed", seconds * 1000, {"code": code})),
+        error=code,
+    )

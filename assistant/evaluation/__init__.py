@@ -1,0 +1,1 @@
+"""Labelled questions, intents and conversations → figures. Reads the engine; changes nothing."""

@@ -1,0 +1,1 @@
+"""Knowledge files → passages, intents, products, orders → vectors → a snapshot that is served."""

@@ -1,0 +1,134 @@
+"""From scores to a probability that the first passage answers, and from a tolerance to a threshold.
+
+Two steps. A logistic regression on a handful of scores, fitted once on the corpus' training businesses, gives a
+log-odds that means the same in every shop (constants in models/retrieval/calibration.json). At ingest each base
+then gets a shift of its own from its own text: passages are hidden one after the other, and the questions their
+author gave for them become questions that the base cannot answer ("leave passages out").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.records import ScoredPassage
+
+FEATURES = (
+    "dense",
+    "sentence",
+    "question",
+    "lexical",
+    "margin",
+    "rerank",
+    "rerank_margin",
+    "rerank_null",
+)
+
+
+def features(ranked: Sequence[ScoredPassage]) -> NDArray[np.float32]:
+    """Describe a ranking by the numbers named in FEATURES, shape (len(FEATURES),).
+
+    Without a reranker its three numbers are 0, and the constants fitted for that case give them no weight.
+    """
+    if not ranked:
+        return np.zeros(len(FEATURES), np.float32)
+    first = ranked[0]
+    margin = first.score - ranked[1].score if len(ranked) > 1 else 1.0
+    rerank = rerank_margin = null = 0.0
+    logits = [passage.rerank for passage in ranked if passage.rerank is not None]
+    if first.rerank is not None:
+        rerank = first.rerank
+        others = [logit for passage, logit in zip(ranked[1:], logits[1:], strict=False) if passage is not first]
+        rerank_margin = rerank - max(others) if others else 5.0
+        null = -math.log(1.0 + sum(math.exp(min(logit, 30.0)) for logit in logits))
+    return np.array(
+        [
+            first.dense,
+            first.sentence,
+            first.question,
+            first.lexical,
+            min(margin, 1.0),
+            rerank,
+            min(rerank_margin, 5.0),
+            null,
+        ],
+        np.float32,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Log-odds = scale x (weights . features + bias) + shift.
+
+    Attributes:
+        weights: one per name in FEATURES.
+        bias: constant of the regression.
+        scale, shift: this base's own correction; 1 and 0 if it was not calibrated.
+        curve: points (probability threshold, share of wrong answers among those given above it), thresholds
+            rising, measured on businesses outside the fit.
+    """
+
+    weights: tuple[float, ...]
+    bias: float
+    scale: float = 1.0
+    shift: float = 0.0
+    curve: tuple[tuple[float, float], ...] = ()
+
+    def probability(self, ranked: Sequence[ScoredPassage]) -> float:
+        """Probability (0..1) that the first passage answers the question; 0 without candidates."""
+        if not ranked:
+            return 0.0
+        return float(sigmoid(self.log_odds(features(ranked))))
+
+    def log_odds(self, described: NDArray[np.float32]) -> float:
+        """Calibrated log-odds for the features of one ranking."""
+        raw = float(np.dot(np.asarray(self.weights, np.float64), described)) + self.bias
+        return self.scale * raw + self.shift
+
+    def threshold(self, accepted_wrong: float) -> float:
+        """Smallest probability from which at most `accepted_wrong` (0..1) of the given answers are wrong.
+
+        Uses the measured curve; without one, `1 - accepted_wrong`, which is always on the careful side. Where
+        the curve never gets that low, its most careful point.
+        """
+        for probability, wrong in self.curve:
+            if wrong <= accepted_wrong:
+                return probability
+        return self.curve[-1][0] if self.curve else 1.0 - accepted_wrong
+
+    def to_json(self) -> dict[str, Any]:
+        """The form stored in models/retrieval/calibration.json and in a snapshot."""
+        return {
+            "features": list(FEATURES),
+            "weights": list(self.weights),
+            "bias": self.bias,
+            "scale": self.scale,
+            "shift": self.shift,
+            "curve": [list(point) for point in self.curve],
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Calibration:
+        """Read what `to_json` wrote.
+
+        Raises: ValueError: written for other features than this version's.
+        """
+        if tuple(stored["features"]) != FEATURES:
+            raise ValueError(f"calibration is for features {stored['features']}, this version has {list(FEATURES)}")
+        return cls(
+            tuple(float(weight) for weight in stored["weights"]),
+            float(stored["bias"]),
+            float(stored.get("scale", 1.0)),
+            float(stored.get("shift", 0.0)),
+            tuple((float(probability), float(wrong)) for probability, wrong in stored.get("curve", ())),
+        )
+
+
+def sigmoid(value: float | NDArray[np.float64]) -> Any:
+    """Logistic function, safe for large values."""
+    return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(value, np.float64)))

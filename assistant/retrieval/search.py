@@ -1,0 +1,209 @@
+"""One question to ranked passages: dense and lexical candidates, fusion, reranking, probability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.protocols import Reranker, VectorIndex, Vectors
+from assistant.records import Message, Passage, PassageId, Retrieval, ScoredPassage, Unit, UnitKind
+from assistant.retrieval.calibration import Calibration
+from assistant.retrieval.lexical import LexicalIndex
+from assistant.retrieval.units import passage_sentences
+
+_DENSE_UNITS = 96  # nearest units looked at: about 20 passages, as a passage has a handful near each other
+_LEXICAL_PASSAGES = 10
+_RESULTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """Weights of the scores in the fused one. The defaults were measured without any training."""
+
+    dense: float = 1.0
+    sentence: float = 0.5
+    question: float = 1.0
+    lexical: float = 0.4
+    rerank: float = 0.0
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, float]) -> Fusion:
+        """Read the mapping stored beside the reranker."""
+        return cls(**{name: float(value) for name, value in stored.items()})
+
+
+class PassageSearch:
+    """Search over one immutable base. Safe from several threads; blocking."""
+
+    def __init__(
+        self,
+        passages: Sequence[Passage],
+        units: Sequence[Unit],
+        vectors: Vectors,
+        index: VectorIndex,
+        *,
+        calibration: Calibration,
+        fusion: Fusion | None = None,
+        reranker: Reranker | None = None,
+        rerank_count: int = _RESULTS,
+        language: str = "en",
+    ) -> None:
+        """Join the parts of a base.
+
+        Args:
+            passages: in snapshot order.
+            units: grouped by passage, in that order; row i of `vectors` is unit i.
+            vectors: shape (len(units), dim), unit length.
+            index: search over `vectors`.
+            calibration: from scores to a probability, for this base.
+            fusion: weights of the scores.
+            reranker: cross-encoder for the first candidates; None leaves the fused order.
+            rerank_count: how many candidates the cross-encoder reads.
+            language: of the passages; decides on stemming.
+        """
+        self._passages = tuple(passages)
+        self._vectors = vectors
+        self._index = index
+        self._calibration = calibration
+        self._fusion = fusion or Fusion()
+        self._reranker = reranker
+        self._rerank_count = rerank_count
+        self._owner = np.array([unit.passage for unit in units], np.int64)
+        self._kinds = np.array([unit.kind.value for unit in units])
+        self._starts = np.searchsorted(self._owner, np.arange(len(self._passages) + 1))
+        self._number = {passage.id: number for number, passage in enumerate(self._passages)}
+        self._language = language
+        self._lexical = LexicalIndex(
+            [f"{p.title} {p.title} {' '.join(p.questions)} {p.text}" for p in self._passages], language
+        )
+
+    def search(
+        self,
+        question: str,
+        vector: NDArray[np.float32],
+        *,
+        query: str | None = None,
+        history: Sequence[Message] = (),
+        accepted_wrong: float = 0.05,
+        hidden: frozenset[int] = frozenset(),
+        muted_units: frozenset[int] = frozenset(),
+    ) -> Retrieval:
+        """Rank passages for a question.
+
+        Args:
+            question: the customer's words.
+            vector: embedding of `query`, shape (dim,).
+            query: the question made independent of the history; the question itself if None.
+            history: conversation before the question, for the reranker.
+            accepted_wrong: share of wrong answers the operator accepts; gives the threshold.
+            hidden: passages (row numbers) to treat as absent, for calibration.
+            muted_units: units (row numbers) to treat as absent, for calibration.
+
+        Returns: up to 10 passages, best first, with the probability that the first one answers.
+        """
+        threshold = self._calibration.threshold(accepted_wrong)
+        lexical = self._lexical.scores(query or question)
+        candidates = self._candidates(vector, lexical, hidden)
+        scored = [self._score(number, vector, lexical, muted_units) for number in candidates]
+        scored.sort(key=lambda passage: -passage.score)
+        scored = self._rerank(question, history, scored[: max(_RESULTS, self._rerank_count)])[:_RESULTS]
+        return Retrieval(query or question, tuple(scored), self._calibration.probability(scored), threshold)
+
+    def including(self, retrieval: Retrieval, wanted: PassageId, vector: NDArray[np.float32]) -> Retrieval:
+        """The same ranking with a passage of this base added at the end if it is missing."""
+        if any(item.passage.id == wanted for item in retrieval.ranked) or wanted not in self._number:
+            return retrieval
+        lexical = self._lexical.scores(retrieval.query)
+        item = self._score(self._number[wanted], vector, lexical, frozenset())
+        return replace(retrieval, ranked=(*retrieval.ranked, item))
+
+    def sentence_scores(
+        self, wanted: PassageId, vector: NDArray[np.float32], query: str
+    ) -> tuple[list[str], list[tuple[float, float, float]]]:
+        """The sentences of a passage with their scores against a query.
+
+        Returns: sentences in order; for each (cosine alone, cosine behind the title, BM25 scaled to 0..1 among
+        the passage's sentences).
+        """
+        number = self._number[wanted]
+        start, end = int(self._starts[number]), int(self._starts[number + 1])
+        cosines, kinds = self._vectors[start:end] @ vector, self._kinds[start:end]
+        alone = cosines[kinds == UnitKind.SENTENCE.value]
+        titled = cosines[kinds == UnitKind.TITLED.value]
+        sentences = passage_sentences(self._passages[number])
+        lexical = LexicalIndex(sentences, self._language).scores(query)
+        scores = [(float(a), float(t), float(w)) for a, t, w in zip(alone, titled, lexical, strict=True)]
+        return sentences, scores
+
+    def _candidates(
+        self, vector: NDArray[np.float32], lexical: NDArray[np.float32], hidden: frozenset[int]
+    ) -> list[int]:
+        """Passages near by vector or by words, without the hidden ones."""
+        _, rows = self._index.search(vector[None, :], _DENSE_UNITS)
+        found = dict.fromkeys(self._owner[rows[0]].tolist())
+        best = np.argsort(-lexical, kind="stable")[:_LEXICAL_PASSAGES]
+        found.update(dict.fromkeys(int(number) for number in best if lexical[number] > 0))
+        return [number for number in found if number not in hidden]
+
+    def _score(
+        self,
+        number: int,
+        vector: NDArray[np.float32],
+        lexical: NDArray[np.float32],
+        muted_units: frozenset[int],
+    ) -> ScoredPassage:
+        """All first-stage scores of one passage."""
+        start, end = int(self._starts[number]), int(self._starts[number + 1])
+        cosines = self._vectors[start:end] @ vector
+        kinds = self._kinds[start:end]
+        if muted_units:
+            keep = np.array([row not in muted_units for row in range(start, end)])
+            cosines, kinds = cosines[keep], kinds[keep]
+
+        def best(*wanted: UnitKind) -> float:
+            chosen = cosines[np.isin(kinds, [kind.value for kind in wanted])]
+            return float(chosen.max()) if chosen.size else 0.0
+
+        dense, sentence = best(UnitKind.BODY), best(UnitKind.SENTENCE)
+        question = best(UnitKind.TITLED, UnitKind.QUESTION)
+        words = float(lexical[number])
+        weights = self._fusion
+        return ScoredPassage(
+            self._passages[number],
+            score=(
+                weights.dense * dense
+                + weights.sentence * sentence
+                + weights.question * question
+                + weights.lexical * words
+            ),
+            dense=dense,
+            sentence=sentence,
+            question=question,
+            lexical=words,
+        )
+
+    def _rerank(
+        self, question: str, history: Sequence[Message], scored: list[ScoredPassage]
+    ) -> list[ScoredPassage]:
+        """Let the cross-encoder read the first candidates; the others keep their place behind them."""
+        if self._reranker is None or not scored:
+            return scored
+        head, tail = scored[: self._rerank_count], scored[self._rerank_count :]
+        logits = self._reranker.score(question, history, [candidate.passage for candidate in head])
+        reread = [
+            ScoredPassage(
+                candidate.passage,
+                candidate.score + self._fusion.rerank * float(logit),
+                candidate.dense,
+                candidate.sentence,
+                candidate.question,
+                candidate.lexical,
+                float(logit),
+            )
+            for candidate, logit in zip(head, logits, strict=True)
+        ]
+        reread.sort(key=lambda candidate: -candidate.score)
+        return reread + tail

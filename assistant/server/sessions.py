@@ -1,0 +1,515 @@
+"""Sessions: conversations that outlive connections, restarts included. One turn at a time in each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from assistant.protocols import TurnRunner
+from assistant.records import (
+    DecisionKind,
+    DialogueState,
+    Message,
+    Role,
+    SessionId,
+    TurnId,
+    TurnRequest,
+    TurnStatus,
+)
+from assistant.server.metrics import Metrics
+from assistant.server.turns import (
+    MAX_ATTEMPTS,
+    DeltaStream,
+    Turn,
+    broken,
+    build_done,
+    describe_failure,
+    drive,
+    interrupted,
+)
+from assistant.server.wire import (
+    DeltaEvent,
+    ErrorCode,
+    Feedback,
+    Handover,
+    Hello,
+    TurnDone,
+    TurnStarted,
+    UserText,
+    WireError,
+    encode,
+)
+from assistant.storage.sessions import SessionStore, StoredSession
+from assistant.text import normalise
+
+_LOGGER = logging.getLogger(__name__)
+HISTORY_MESSAGES = 12
+KEPT_TURNS = 50  # finished turns a session can replay
+KEPT_IDS = 1000  # client ids a session recognises as repeats
+SEQ_RESERVE = 10_000  # more events than a process can have sent without storing their numbers
+
+
+class Outlet(Protocol):
+    """The connection a session is open on."""
+
+    def offer(self, frame: str) -> None:
+        """Queue a frame; never blocks."""
+
+    def replace(self) -> None:
+        """Close: the session was opened elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """The settings sessions need."""
+
+    queued_turns: int
+    text_chars: int
+    turn_deadline_s: float
+    delta_interval_s: float
+    kept_s: float
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a resuming client gets: events after `seq`, as frames; `gap` if older ones are no longer kept."""
+
+    seq: int
+    gap: bool
+    frames: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all sessions of a server share; `clock` gives seconds since 1970."""
+
+    runner: TurnRunner
+    store: SessionStore
+    metrics: Metrics
+    limits: SessionLimits
+    clock: Callable[[], float]
+
+
+class Session:
+    """One customer's conversation: its events, its turns, and at most one connection."""
+
+    def __init__(
+        self, session_id: SessionId, around: Surroundings, language: str, platform: str, created_at: float
+    ) -> None:
+        self.id = session_id
+        self.seen_at = created_at
+        self._around = around
+        self._language = language
+        self._platform = platform
+        self._created_at = created_at
+        self._seq = 0
+        self._acked = 0
+        self._dropped_seq = 0  # events up to here can no longer be replayed
+        self._number = 0
+        self._state = DialogueState()
+        self._finished: deque[Turn] = deque()
+        self._waiting: deque[Turn] = deque()
+        self._running: Turn | None = None
+        self._ids: OrderedDict[str, TurnId] = OrderedDict()
+        self._outlet: Outlet | None = None
+        self._worker: asyncio.Task[None] | None = None
+        self._held = False
+
+    @classmethod
+    def restored(cls, stored: StoredSession, around: Surroundings) -> Session:
+        """A session read from the store. Turns without an end wait to be run again."""
+        session = cls(stored.id, around, stored.language, stored.platform, stored.created_at)
+        session.seen_at = around.clock()
+        session._seq = stored.seq + SEQ_RESERVE
+        session._state = stored.state
+        session._ids = OrderedDict(stored.client_ids)
+        now = asyncio.get_running_loop().time()
+        for kept in stored.turns:
+            session._number = kept.number
+            turn = Turn.restored(kept, now)
+            if turn.status:
+                session._keep(turn)
+            else:
+                session._waiting.append(turn)
+        return session
+
+    # --- connection ---
+
+    @property
+    def seq(self) -> int:
+        """Number of the latest event."""
+        return self._seq
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is connected and nothing runs or waits."""
+        return self._outlet is None and self._running is None and not self._waiting
+
+    @property
+    def connected(self) -> bool:
+        """Whether a client is connected."""
+        return self._outlet is not None
+
+    @property
+    def turns_pending(self) -> int:
+        """Turns running and waiting."""
+        return len(self._waiting) + (self._running is not None)
+
+    def attach(self, outlet: Outlet, last_seq: int | None) -> Replay:
+        """Open the session on a connection, away from any other one; later events go there."""
+        if self._outlet is not None and self._outlet is not outlet:
+            self._outlet.replace()
+        self._outlet = outlet
+        self.seen_at = self._around.clock()
+        return self._replay(min(self._acked if last_seq is None else last_seq, self._seq))
+
+    def detach(self, outlet: Outlet) -> None:
+        """Note that a connection is gone. What runs goes on."""
+        if self._outlet is not outlet:
+            return
+        self._outlet = None
+        self.seen_at = self._around.clock()
+        if self._number:
+            self._around.store.touch(self.id, self.seen_at)
+
+    def _replay(self, last_seq: int) -> Replay:
+        frames: list[str] = []
+        for turn in self._finished:
+            if turn.done_seq > last_seq:
+                if turn.started_seq > last_seq:
+                    frames.append(_started(turn))
+                frames += [*_handover(turn, last_seq), turn.done]
+        if self._running is not None:
+            frames += self._replay_running(self._running, last_seq)
+        return Replay(last_seq, self._dropped_seq > last_seq, tuple(frames))
+
+    def _replay_running(self, turn: Turn, last_seq: int) -> list[str]:
+        """What was missed of a running turn: its deltas merged into one that takes the last one's number."""
+        frames = [_started(turn)] if turn.started_seq > last_seq else []
+        missed = [(seq, text) for seq, text in turn.deltas if seq > last_seq]
+        if missed:
+            text = "".join(piece for _, piece in missed)
+            frames.append(encode(DeltaEvent(seq=missed[-1][0], turn=turn.id, text=text)))
+        return frames
+
+    def _send(self, frame: str) -> None:
+        if self._outlet is not None:
+            self._outlet.offer(frame)
+
+    def _next_seq(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    # --- what clients ask ---
+
+    def accept(self, message: UserText) -> None:
+        """Take an utterance: run it, queue it, or recognise it as a repeat.
+
+        A reply that is already streaming is cancelled (barge-in).
+
+        Raises: WireError: invalid, text_too_long, busy or duplicate.
+        """
+        if message.id in self._ids:
+            self._repeat(message.id)
+            return
+        limits = self._around.limits
+        if len(message.text) > limits.text_chars:
+            raise WireError(
+                ErrorCode.TEXT_TOO_LONG,
+                f"the text has {len(message.text)} characters; at most {limits.text_chars} are taken",
+                id=message.id,
+            )
+        text = normalise(message.text)
+        if not text:
+            raise WireError(
+                ErrorCode.INVALID, "user.text: field text: there is nothing to read in it", id=message.id
+            )
+        streaming = self._running is not None and bool(self._running.deltas)
+        allowed = max(limits.queued_turns, 1 if streaming else 0)
+        if self._running is not None and len(self._waiting) >= allowed:
+            raise WireError(
+                ErrorCode.BUSY,
+                f"{len(self._waiting)} messages already wait; send this one again after the next turn.done",
+                id=message.id,
+            )
+        self._queue(message.id, text)
+        if streaming and self._running is not None:
+            self._running.stop()
+        self.proceed()
+
+    def _queue(self, client_id: str, text: str) -> None:
+        self._number += 1
+        turn = Turn(
+            id=TurnId(f"t_{secrets.token_urlsafe(12)}"),
+            number=self._number,
+            client_id=client_id,
+            text=text,
+            accepted_at=self._around.clock(),
+            arrived=asyncio.get_running_loop().time(),
+        )
+        self._ids[client_id] = turn.id
+        if len(self._ids) > KEPT_IDS:
+            self._ids.popitem(last=False)
+        self._waiting.append(turn)
+        self._around.store.accept_turn(self._stored(), turn.stored(self.id))
+
+    def _repeat(self, client_id: str) -> None:
+        """Send again what a message caused; it is never answered twice."""
+        turn_id = self._ids[client_id]
+        for turn in self._finished:
+            if turn.id == turn_id:
+                for frame in [_started(turn), *_handover(turn, 0), turn.done]:
+                    self._send(frame)
+                return
+        if self._running is not None and self._running.id == turn_id:
+            self._send(_started(self._running))
+        elif all(turn.id != turn_id for turn in self._waiting):
+            raise WireError(ErrorCode.DUPLICATE, "this id was answered long ago; use a new one", id=client_id)
+
+    def cancel(self, turn_id: str) -> None:
+        """Stop a reply; harmless when it has ended.
+
+        Raises: WireError: unknown_turn.
+        """
+        if self._running is not None and self._running.id == turn_id:
+            self._running.stop()
+        else:
+            self._require(turn_id)
+
+    def rate(self, feedback: Feedback) -> None:
+        """Keep the customer's opinion of a reply.
+
+        Raises: WireError: unknown_turn.
+        """
+        self._require(feedback.turn)
+        self._around.metrics.feedback.labels(feedback.value).inc()
+        self._around.store.add_feedback(
+            self.id,
+            TurnId(feedback.turn),
+            feedback.value,
+            normalise(feedback.comment or ""),
+            self._around.clock(),
+        )
+
+    def _require(self, turn_id: str) -> None:
+        if turn_id not in self._ids.values():
+            raise WireError(ErrorCode.UNKNOWN_TURN, "this session has no such turn")
+
+    def acknowledge(self, seq: int) -> None:
+        """Note up to where the client has processed events: where a `hello` without last_seq resumes."""
+        self._acked = max(self._acked, min(seq, self._seq))
+
+    # --- turns ---
+
+    def proceed(self) -> None:
+        """Run what waits, if nothing runs. May be called at any time."""
+        if self._worker is None and self._waiting and not self._held:
+            self._worker = asyncio.get_running_loop().create_task(self._run_waiting())
+
+    async def _run_waiting(self) -> None:
+        try:
+            while self._waiting and not self._held:
+                self._running = self._waiting.popleft()
+                await self._run(self._running)
+        finally:
+            self._worker = None
+
+    async def _run(self, turn: Turn) -> None:
+        """Run one turn from `turn.started` to its one terminal event."""
+        loop = asyncio.get_running_loop()
+        around = self._around
+        request = TurnRequest(
+            text=turn.text, history=self._history(), state=self._state, language=self._language
+        )
+        turn.attempts += 1
+        turn.started_seq = self._next_seq()
+        turn.deltas.clear()
+        around.store.begin_turn(turn.id, turn.attempts, turn.started_seq)
+        self._send(_started(turn))
+        first_delta_at: float | None = None
+
+        def send_delta(text: str) -> None:
+            nonlocal first_delta_at
+            if first_delta_at is None:
+                first_delta_at = loop.time()
+                around.metrics.first_delta_seconds.observe(first_delta_at - turn.arrived)
+            turn.deltas.append((self._next_seq(), text))
+            self._send(encode(DeltaEvent(seq=self._seq, turn=turn.id, text=text)))
+
+        stream = DeltaStream(around.limits.delta_interval_s, send_delta)
+        try:
+            if turn.attempts > MAX_ATTEMPTS:
+                result = interrupted(request)
+            else:
+                result = await drive(around.runner, request, turn, around.limits.turn_deadline_s, stream.push)
+            stream.close()
+        finally:
+            stream.abandon()
+        wants_person = result.decision.kind is DecisionKind.HAND_OVER
+        done = build_done(
+            turn,
+            self._seq + (2 if wants_person else 1),
+            result,
+            None if first_delta_at is None else (first_delta_at - turn.arrived) * 1000,
+            (loop.time() - turn.arrived) * 1000,
+        )
+        if result.status is not TurnStatus.FAILED:
+            self._state = result.state
+        await self._finish(turn, done)
+
+    async def _finish(self, turn: Turn, done: TurnDone) -> None:
+        """Store the end of a turn, then say it."""
+        around = self._around
+        turn.done_seq, turn.status, turn.decision, turn.reply = (
+            done.seq,
+            done.status,
+            done.decision,
+            done.text,
+        )
+        turn.done = encode(done)
+        turn.deltas.clear()  # turn.done repeats the whole text
+        await around.store.finish_turn(turn.stored(self.id), self._state, around.clock())
+        self._seq = done.seq
+        self._running = None
+        self._keep(turn)
+        for frame in [*_handover(turn, 0), turn.done]:
+            self._send(frame)
+        around.metrics.turns.labels(turn.status, turn.decision).inc()
+        around.metrics.turn_seconds.observe(asyncio.get_running_loop().time() - turn.arrived)
+
+    def _keep(self, turn: Turn) -> None:
+        self._finished.append(turn)
+        if len(self._finished) > KEPT_TURNS:
+            self._dropped_seq = self._finished.popleft().done_seq
+
+    def _history(self) -> tuple[Message, ...]:
+        messages: list[Message] = []
+        for turn in self._finished:
+            messages.append(Message(Role.CUSTOMER, turn.text))
+            if turn.reply:
+                messages.append(Message(Role.ASSISTANT, turn.reply))
+        return tuple(messages[-HISTORY_MESSAGES:])
+
+    async def hold(self, seconds: float) -> None:
+        """Begin no more turns; give the running one some seconds, then leave it to be run again."""
+        self._held = True
+        if self._worker is None:
+            return
+        _, running = await asyncio.wait([self._worker], timeout=seconds)
+        for task in running:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _stored(self) -> StoredSession:
+        return StoredSession(
+            id=self.id,
+            created_at=self._created_at,
+            seen_at=self.seen_at,
+            seq=self._seq,
+            language=self._language,
+            platform=self._platform,
+            state=self._state,
+        )
+
+
+class Sessions:
+    """All sessions in memory, longest unused first; the others are in the store."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._sessions: OrderedDict[SessionId, Session] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def turns_pending(self) -> int:
+        """Turns running and waiting in all sessions."""
+        return sum(session.turns_pending for session in self._sessions.values())
+
+    async def open(self, hello: Hello) -> tuple[Session, bool]:
+        """Find the session a client names, in memory or in the store, or begin a new one.
+
+        Returns: the session, and whether it is the named one.
+        Raises: WireError: too_many_sessions.
+        """
+        if hello.session:
+            session = await self._find(SessionId(hello.session))
+            if session is not None:
+                self._sessions.move_to_end(session.id)
+                return session, True
+        self._make_room()
+        session = Session(
+            SessionId(secrets.token_urlsafe(24)),
+            self._around,
+            language=_language(hello.locale),
+            platform=hello.platform,
+            created_at=self._around.clock(),
+        )
+        self._sessions[session.id] = session
+        return session, False
+
+    async def _find(self, session_id: SessionId) -> Session | None:
+        session = self._sessions.get(session_id)
+        if session is not None:
+            if not self._expired(session):
+                return session
+            del self._sessions[session_id]
+            return None
+        stored = await self._around.store.load(session_id, KEPT_TURNS + 1, KEPT_IDS)
+        if stored is None or self._around.clock() - stored.seen_at > self._around.limits.kept_s:
+            return None
+        if session_id not in self._sessions:  # another connection may have been faster
+            self._make_room()
+            self._sessions[session_id] = Session.restored(stored, self._around)
+        return self._sessions[session_id]
+
+    def _expired(self, session: Session) -> bool:
+        return session.idle and self._around.clock() - session.seen_at > self._around.limits.kept_s
+
+    def _make_room(self) -> None:
+        """Let the longest unused session go if there are too many; it stays in the store."""
+        if len(self._sessions) < self._around.limits.sessions:
+            return
+        for session_id, session in self._sessions.items():
+            if session.idle:
+                del self._sessions[session_id]
+                return
+        raise WireError(ErrorCode.TOO_MANY_SESSIONS, "all sessions are in use; try again in a few minutes")
+
+    def release(self, session: Session) -> None:
+        """Note that a session's connection is gone: it is now the most recently used."""
+        if session.id in self._sessions:
+            self._sessions.move_to_end(session.id)
+
+    def sweep(self) -> None:
+        """Forget sessions that have expired."""
+        for session in [session for session in self._sessions.values() if self._expired(session)]:
+            del self._sessions[session.id]
+
+    async def hold(self, seconds: float) -> None:
+        """Begin no more turns anywhere; wait for the running ones, then stop them without an end."""
+        await asyncio.gather(*(session.hold(seconds) for session in self._sessions.values()))
+
+
+def _started(turn: Turn) -> str:
+    return encode(TurnStarted(seq=turn.started_seq, turn=turn.id, id=turn.client_id, text=turn.text))
+
+
+def _handover(turn: Turn, last_seq: int) -> list[str]:
+    """The event just before the end of a turn that asks for a person; none for other turns."""
+    seq = turn.done_seq - 1
+    if turn.decision != DecisionKind.HAND_OVER or seq <= last_seq:
+        return []
+    return [encode(Handover(seq=seq, state="requested", turn=turn.id))]
+
+
+def _language(locale: str) -> str:
+    """The language of a locale: "en" of "en-GB", "zh" of "zh_Hans"."""
+    return locale.replace("_", "-").partition("-")[0].lower() or "en"

@@ -1,0 +1,1 @@
+"""What the assistant can do besides answering: each skill reads or changes something and returns facts."""

@@ -1,0 +1,39 @@
+"""Which sentences are quoted."""
+
+from assistant.composition.quoting import SentenceScores, choose_sentences
+
+SENTENCES = [
+    "Parcels cost €4.90.",
+    "It falls away from €60.",
+    "Sofas cost €39 to send.",
+    "Islands pay €45 more.",
+]
+
+
+def scores(*totals: float) -> list[SentenceScores]:
+    return [SentenceScores(total, 0.0, 0.0) for total in totals]
+
+
+def test_best_sentence_alone_when_the_others_are_far() -> None:
+    """One clear answer is quoted alone."""
+    assert choose_sentences(SENTENCES, scores(0.1, 0.2, 0.9, 0.3)) == [2]
+
+
+def test_two_near_sentences_come_in_reading_order() -> None:
+    """A second sentence near the best is quoted too, in the passage's order."""
+    assert choose_sentences(SENTENCES, scores(0.1, 0.2, 0.85, 0.9)) == [2, 3]
+
+
+def test_sentence_that_leans_back_brings_the_one_before() -> None:
+    """ "It falls away" cannot be understood alone."""
+    assert choose_sentences(SENTENCES, scores(0.1, 0.9, 0.2, 0.2)) == [0, 1]
+
+
+def test_at_most_two_are_chosen() -> None:
+    """Four equally good sentences are not all quoted."""
+    assert choose_sentences(["A b.", "C d.", "E f.", "G h."], scores(1, 1, 1, 1)) == [0, 1]
+
+
+def test_no_sentences_give_no_quotes() -> None:
+    """An empty passage is survived."""
+    assert choose_sentences([], []) == []

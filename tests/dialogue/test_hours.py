@@ -1,0 +1,30 @@
+"""When people answer."""
+
+from datetime import datetime
+
+import pytest
+
+from assistant.dialogue.hours import is_staffed
+
+HOURS = {"monday": "08:00-20:00", "sunday": "closed"}
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("2026-11-23 08:00", True),
+        ("2026-11-23 19:59", True),
+        ("2026-11-23 20:00", False),
+        ("2026-11-23 07:59", False),
+        ("2026-11-22 12:00", False),
+        ("2026-11-24 12:00", False),
+    ],
+)
+def test_hours_decide(moment: str, expected: bool) -> None:
+    """Opening is included, closing is not; a closed or missing day is closed."""
+    assert is_staffed(HOURS, datetime.fromisoformat(moment)) is expected
+
+
+def test_without_hours_people_are_assumed_to_be_there() -> None:
+    """A base that states no hours never says that everyone has gone home."""
+    assert is_staffed({}, datetime.fromisoformat("2026-11-22 03:00"))

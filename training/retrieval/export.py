@@ -1,0 +1,160 @@
+"""Write a tuned body as an int8 ONNX graph that takes word embeddings.
+
+The graph is built node by node rather than traced: the fused attention and layer-norm operators of ONNX
+Runtime halve the time of the traced graph on one thread, and only the large matrix products are int8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from training.retrieval.model import BodyShape
+
+Array = NDArray[np.float32]
+MAX_POSITIONS = 256
+
+
+class _Graph:
+    """Nodes and weights in the order they are added."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def add(self, kind: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: object) -> str:
+        outputs = output.split()
+        self.nodes.append(helper.make_node(kind, inputs, outputs, name=outputs[0], domain=domain, **attributes))
+        return outputs[0]
+
+    def weight(self, name: str, values: NDArray[np.generic]) -> str:
+        self.weights.append(numpy_helper.from_array(np.array(values, order="C"), name))
+        return name
+
+    def linear(self, x: str, name: str, weight: Array, bias: Array | None, int8: bool, reduced: bool) -> str:
+        """x @ weight.T + bias, the product in int8 with one scale per output column if asked."""
+        columns = weight.T
+        if not int8:
+            product = self.add("MatMul", [x, self.weight(f"{name}.w", columns.astype(np.float32))], f"{name}.product")
+        else:
+            top = 63 if reduced else 127
+            scale = np.maximum(np.abs(columns).max(0) / top, 1e-12).astype(np.float32)
+            whole = np.clip(np.rint(columns / scale), -top, top).astype(np.int8)
+            product = self.add(
+                "DynamicQuantizeMatMul",
+                [
+                    x,
+                    self.weight(f"{name}.w", whole),
+                    self.weight(f"{name}.scale", scale),
+                    self.weight(f"{name}.zero", np.zeros(whole.shape[1], np.int8)),
+                ],
+                f"{name}.product",
+                domain="com.microsoft",
+            )
+        if bias is None:
+            return product
+        return self.add("Add", [product, self.weight(f"{name}.b", bias)], name)
+
+
+def build(
+    state: Mapping[str, Array],
+    shape: BodyShape,
+    path: Path,
+    head: str,
+    keep_float: Sequence[str] = (),
+    int8: bool = True,
+    reduced: bool = False,
+) -> None:
+    """Write the graph.
+
+    Args:
+        state: the body's weights by name; with head "logit" prefixed "body." and with "dense" and "out".
+        head: "vector" (mean of the tokens, L2 norm 1; no `types` input) or "logit" (first token, one number).
+        keep_float: names of products that stay float32, such as "layers.5.out".
+        int8: false writes every product in float32, for comparison.
+        reduced: 7-bit weights, for processors without VNNI.
+    """
+    graph = _Graph()
+    body = state if head == "vector" else {k.removeprefix("body."): v for k, v in state.items()}
+
+    def linear(x: str, name: str, bias: bool = True) -> str:
+        whole = int8 and name not in keep_float
+        return graph.linear(x, name, body[f"{name}.weight"], body[f"{name}.bias"] if bias else None, whole, reduced)
+
+    def norm(x: str, name: str) -> str:
+        scale, shift = graph.weight(f"{name}.g", body[f"{name}.weight"]), graph.weight(f"{name}.s", body[f"{name}.bias"])
+        return graph.add("LayerNormalization", [x, scale, shift], f"{name}.out", axis=-1, epsilon=shape.eps)
+
+    graph.add("Shape", ["mask"], "length", start=1, end=2)
+    graph.weight("zero", np.zeros(1, np.int64))
+    positions = body["positions.weight"][:MAX_POSITIONS]
+    types = body["types.weight"]
+    if head == "vector":
+        positions = positions + types[0]
+    graph.weight("positions", positions)
+    graph.add("Slice", ["positions", "zero", "length"], "here")
+    x = graph.add("Add", ["embeds", "here"], "placed")
+    if head == "logit":
+        graph.add("Gather", [graph.weight("types.w", types), "types"], "typed")
+        x = graph.add("Add", [x, "typed"], "summed")
+    x = norm(x, "norm")
+    graph.add("Cast", ["mask"], "mask.whole", to=TensorProto.INT32)
+    for i in range(shape.layers):
+        name = f"layers.{i}."
+        qkv = linear(x, f"{name}qkv", bias=False)
+        parts = [f"{name}{part}" for part in "qkv"]
+        graph.add("Split", [qkv, _thirds(graph, shape.hidden)], " ".join(parts), axis=-1)
+        graph.weight(f"{name}qkv.b", body[f"{name}qkv.bias"])
+        mixed = graph.add(
+            "MultiHeadAttention",
+            [*parts, f"{name}qkv.b", "mask.whole"],
+            f"{name}mixed",
+            domain="com.microsoft",
+            num_heads=shape.heads,
+        )
+        joined = graph.add("Add", [linear(mixed, f"{name}attention_out"), x], f"{name}joined")
+        x = norm(joined, f"{name}attention_norm")
+        inner = linear(x, f"{name}inner", bias=False)
+        bent = graph.add(
+            "BiasGelu", [inner, graph.weight(f"{name}inner.b", body[f"{name}inner.bias"])], f"{name}bent",
+            domain="com.microsoft",
+        )  # fmt: skip
+        joined = graph.add("Add", [linear(bent, f"{name}out"), x], f"{name}passed")
+        x = norm(joined, f"{name}norm")
+    if head == "vector":
+        graph.add("Unsqueeze", ["mask", graph.weight("last", np.array([2], np.int64))], "mask.column")
+        graph.add("Mul", [x, "mask.column"], "counted")
+        graph.add("ReduceSum", ["counted", graph.weight("tokens", np.array([1], np.int64))], "total", keepdims=0)
+        graph.add("LpNormalization", ["total"], "vector", axis=-1, p=2)
+        ends = [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["rows", shape.hidden])]
+    else:
+        graph.add("Gather", [x, graph.weight("first.at", np.array(0, np.int64))], "first", axis=1)
+        dense = graph.linear("first", "dense", state["dense.weight"], state["dense.bias"], False, False)
+        graph.add("Tanh", [dense], "dense.tanh")
+        graph.linear("dense.tanh", "out", state["out.weight"], state["out.bias"], False, False)
+        graph.add("Squeeze", ["out", graph.weight("squeezed", np.array([1], np.int64))], "logit")
+        ends = [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["rows"])]
+    starts = [
+        helper.make_tensor_value_info("embeds", TensorProto.FLOAT, ["rows", "tokens", shape.hidden]),
+        helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["rows", "tokens"]),
+    ]
+    if head == "logit":
+        starts.append(helper.make_tensor_value_info("types", TensorProto.INT64, ["rows", "tokens"]))
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, head, starts, ends, graph.weights),
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)],
+        ir_version=9,
+        producer_name="training.retrieval",
+    )
+    onnx.save(model, str(path))
+
+
+def _thirds(graph: _Graph, hidden: int) -> str:
+    if not any(weight.name == "thirds" for weight in graph.weights):
+        graph.weight("thirds", np.full(3, hidden, np.int64))
+    return "thirds"
