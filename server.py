@@ -1,6 +1,8 @@
-"""Starts the server, as `assistant serve` does: `python server.py [--host ...] [--port ...]`."""
+"""Start the server: the same as `assistant serve`, with the same options."""
 
-from assistant.cli.main import main
+import sys
+
+from assistant.cli.main import assistant
 
 if __name__ == "__main__":
-    main(["serve", *__import__("sys").argv[1:]])
+    assistant(["serve", *sys.argv[1:]], prog_name="server.py")

@@ -18,7 +18,7 @@ from assistant.config import Settings
 from assistant.dialogue.defaults import with_default_intents
 from assistant.engine import Base, Engine
 from assistant.errors import AssistantError, ConfigError
-from assistant.protocols import Embedder, Reranker, Skill
+from assistant.protocols import Reranker, Skill
 from assistant.records import Knowledge
 from assistant.retrieval.base_calibration import calibrate_base
 from assistant.retrieval.calibration import Calibration
@@ -201,14 +201,14 @@ def open_reranker(settings: Settings) -> Reranker | None:
     if settings.reranker == "builtin":
         from assistant.backends.onnx_reranker import OnnxReranker
 
-        return OnnxReranker(settings.models / "retrieval", threads=settings.model_threads)
+        return OnnxReranker(settings.models / "retrieval" / "reranker", threads=settings.model_threads)
     from assistant.backends.cross_encoder import CrossEncoderReranker
 
     return CrossEncoderReranker(settings.reranker)
 
 
 def general_calibration(settings: Settings) -> Calibration:
-    """The constants fitted on the corpus, for serving with or without the cross-encoder.
+    """The calibration fitted on the corpus, for serving with or without the cross-encoder.
 
     Raises: ConfigError: the file is missing or of another version.
     """
@@ -217,7 +217,7 @@ def general_calibration(settings: Settings) -> Calibration:
 
 def _constants(settings: Settings) -> Mapping[str, Any]:
     """Fusion weights and calibration that belong to the reranker in use."""
-    file = settings.models / "retrieval" / "calibration.json"
+    file = settings.models / "retrieval" / "ranking.json"
     try:
         constants: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return constants["without_reranker" if settings.reranker == "none" else "with_reranker"]  # type: ignore[no-any-return]

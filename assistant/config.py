@@ -24,10 +24,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ASSISTANT_", frozen=True, extra="forbid")
 
     # folders
-    data: Path = Field(Path("data"), description="Folder for snapshots, sessions and caches; created if missing.")
-    knowledge: Path = Field(Path("knowledge"), description="Folder ingested by `make serve` on the first start.")
+    data: Path = Field(
+        Path("data"), description="Folder for snapshots, sessions and caches; created if missing."
+    )
+    knowledge: Path = Field(
+        Path("knowledge"), description="Folder ingested by `make serve` on the first start."
+    )
     models: Path = Field(
-        Path(__file__).resolve().parent.parent / "models", description="Folder of the models that come with the project."
+        Path(__file__).resolve().parent.parent / "models",
+        description="Folder of the models that come with the project.",
     )
 
     # models
@@ -36,9 +41,12 @@ class Settings(BaseSettings):
         description='Sentence encoder: "builtin", or any sentence-transformers model by path or name.',
     )
     encoder_backend: Literal["auto", "onnx-int8", "torch-float32", "torch-bfloat16"] = Field(
-        "auto", description="Number format of the encoder; auto measures once per machine and keeps the fastest."
+        "auto",
+        description="Number format of the encoder; auto measures once per machine and keeps the fastest.",
     )
-    reranker: str = Field("builtin", description='"builtin", "none", or a sentence-transformers CrossEncoder by path.')
+    reranker: str = Field(
+        "builtin", description='"builtin", "none", or a sentence-transformers CrossEncoder by path.'
+    )
     model_threads: int = Field(1, ge=1, le=64, description="Threads inside one model call.")
     model_workers: int = Field(2, ge=1, le=64, description="Model calls that may run at the same time.")
 
@@ -47,9 +55,14 @@ class Settings(BaseSettings):
         "approved", description="Replies are made of the passages' own sentences."
     )
     accepted_wrong_answers: float | None = Field(
-        None, ge=0.0, le=1.0, description="Wrong answers accepted (0.05 = one in twenty); default from shop.toml."
+        None,
+        ge=0.0,
+        le=1.0,
+        description="Wrong answers accepted (0.05 = one in twenty); default from shop.toml.",
     )
-    turn_deadline_s: float = Field(20.0, gt=0, description="A turn that takes longer fails with code `timeout`.")
+    turn_deadline_s: float = Field(
+        20.0, gt=0, description="A turn that takes longer fails with code `timeout`."
+    )
 
     # server
     host: str = Field("127.0.0.1", description="Address to listen on.")
@@ -67,13 +80,19 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(65536, ge=1024, description="Largest message from a client.")
     max_text_chars: int = Field(2000, ge=1, description="Longest customer text, in characters.")
     max_messages_per_minute: int = Field(120, ge=1, description="Messages of one connection.")
-    max_queued_turns: int = Field(4, ge=0, description="Utterances waiting behind the running turn of a session.")
+    max_queued_turns: int = Field(
+        4, ge=0, description="Utterances waiting behind the running turn of a session."
+    )
     session_minutes: float = Field(30.0, gt=0, description="A session without connection is kept this long.")
     heartbeat_s: float = Field(25.0, gt=0, description="Seconds between the server's pings.")
-    hello_timeout_s: float = Field(10.0, gt=0, description="A connection that sends no `hello` by then is closed.")
+    hello_timeout_s: float = Field(
+        10.0, gt=0, description="A connection that sends no `hello` by then is closed."
+    )
     drain_s: float = Field(10.0, ge=0, description="Seconds that running turns get to finish at shutdown.")
     retention_days: float = Field(30.0, gt=0, description="Transcripts older than this are deleted at start.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level on stderr.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Log level on stderr."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -103,3 +122,34 @@ def load_settings(**flags: Any) -> Settings:
         raise ConfigError("\n".join([*lines, "see docs/settings.md"])) from error
     except ValueError as error:  # an unreadable TOML file or a malformed value in the environment
         raise ConfigError(f"settings cannot be read: {error}") from error
+
+
+def describe_settings() -> str:
+    """docs/settings.md: every setting with its variable, default and meaning; a test compares."""
+    lines = [
+        "# Settings",
+        "",
+        "A flag of a command goes before an environment variable, that before `assistant.toml` in the folder the "
+        "command is started in, that before the default. Values are parsed strictly: a value that does not fit is "
+        "refused with its name and what it may be. Lists in the environment are written as JSON.",
+        "",
+    ]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default()
+        shown = f"the project's `{default.name}/`" if name == "models" else f"`{_toml(default)}`"
+        lines += [
+            f"## `{name}`",
+            "",
+            f"{field.description} Environment: `ASSISTANT_{name.upper()}`. Default: {shown}.",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _toml(value: object) -> str:
+    """A default as it would stand in assistant.toml; settings without one have none."""
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return "[]"
+    return f'"{value}"' if isinstance(value, str | Path) else str(value)

@@ -157,7 +157,9 @@ class Engine:
         clean = normalise(text)
         return self._base.intents.read(clean, self.embedder.embed([clean])[0])
 
-    async def run(self, request: TurnRequest, cancel: asyncio.Event | None = None) -> AsyncIterator[TurnEvent]:
+    async def run(
+        self, request: TurnRequest, cancel: asyncio.Event | None = None
+    ) -> AsyncIterator[TurnEvent]:
         """Run a turn: deltas, then exactly one result (see `TurnRunner`)."""
         base = self._base
         loop = asyncio.get_running_loop()
@@ -171,10 +173,8 @@ class Engine:
             else:
                 reply, cards = plan.decision.reply, ()
             composed = CitationFilter()
-            if plan.decision.kind is DecisionKind.ANSWER:
-                pieces = self._stream(plan, request, cancel)
-            else:
-                pieces = _said(reply)
+            answers = plan.decision.kind is DecisionKind.ANSWER
+            pieces = self._stream(plan, request, cancel) if answers else _said(reply)
             before = time.perf_counter()
             async for piece in pieces:
                 text = composed.feed(piece)
@@ -189,9 +189,13 @@ class Engine:
                 shown.append(rest)
                 yield Delta(rest)
             composition = Stage(
-                "composition", (time.perf_counter() - before) * 1000, {"text": composed.raw, "quotes": len(plan.quotes)}
+                "composition",
+                (time.perf_counter() - before) * 1000,
+                {"text": composed.raw, "quotes": len(plan.quotes)},
             )
-            yield _result(plan, "".join(shown), cards, composition, self._generator.generative, cancelled=cancelled)
+            yield _result(
+                plan, "".join(shown), cards, composition, self._generator.generative, cancelled=cancelled
+            )
         except AssistantError as error:
             _LOG.warning("turn failed: %s", error)
             yield _failed(plan, request.state, "".join(shown), "backend", time.perf_counter() - started)
@@ -222,7 +226,8 @@ class Engine:
             "understanding",
             {
                 "intents": [
-                    {"name": match.name, "probability": round(match.probability, 4)} for match in reading.ranked[:5]
+                    {"name": match.name, "probability": round(match.probability, 4)}
+                    for match in reading.ranked[:5]
                 ],
                 "gate": round(reading.gate, 4),
                 "threshold": round(reading.threshold, 4),
@@ -255,7 +260,11 @@ class Engine:
         decision = self._with_handover_words(base, decision)
         clock.lap(
             "decision",
-            {"kind": decision.kind.value, "reason": decision.reason, "options": [o.label for o in decision.options]},
+            {
+                "kind": decision.kind.value,
+                "reason": decision.reason,
+                "options": [o.label for o in decision.options],
+            },
         )
         sources: tuple[Source, ...] = ()
         quotes: tuple[Quote, ...] = ()
@@ -265,9 +274,7 @@ class Engine:
             clock.lap("quoting", {"quotes": len(quotes)})
         return _Plan(decision, after, tuple(clock.stages), sources, quotes)
 
-    def _slots(
-        self, base: Base, text: str, state: DialogueState, reading: IntentReading
-    ) -> dict[str, str]:
+    def _slots(self, base: Base, text: str, state: DialogueState, reading: IntentReading) -> dict[str, str]:
         """Values in the utterance for the pending intent, else for the first one; and whether it says yes or no."""
         name = state.intent or (reading.ranked[0].name if reading.ranked else "")
         intent = base.intent_by_name.get(name)

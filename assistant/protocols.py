@@ -43,7 +43,9 @@ class Reranker(Protocol):
     def identity(self) -> str:
         """Name and weights hash."""
 
-    def score(self, question: str, history: Sequence[Message], passages: Sequence[Passage]) -> NDArray[np.float32]:
+    def score(
+        self, question: str, history: Sequence[Message], passages: Sequence[Passage]
+    ) -> NDArray[np.float32]:
         """Score passages against a question.
 
         Returns: float32 logits, shape (len(passages),); 0 is as likely as "no passage answers".

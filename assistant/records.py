@@ -217,6 +217,7 @@ class IntentReading:
 
     @property
     def in_scope(self) -> bool:
+        """Whether the first intent is to be taken seriously."""
         return bool(self.ranked) and self.gate >= self.threshold
 
 

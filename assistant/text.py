@@ -6,7 +6,9 @@ import re
 import unicodedata
 
 _ABBREVIATIONS = frozenset(
-    "e.g i.e etc vs approx no nr dr mr mrs ms prof st inc ltd co dept min max hrs tel a.m p.m u.s u.k".split()
+    (
+        "e.g i.e etc vs approx no nr dr mr mrs ms prof st inc ltd co dept min max hrs tel a.m p.m u.s u.k"
+    ).split()
 )
 _TERMINATOR = re.compile(
     r"""

@@ -11,7 +11,10 @@ from assistant.text import normalise, sentences, shorten, slug, words
     ("text", "expected"),
     [
         ("We ship today. It costs €4.90.", ["We ship today.", "It costs €4.90."]),
-        ("Lamps, e.g. the Orla, weigh approx. 3.5 kg. Sofas don't.", ["Lamps, e.g. the Orla, weigh approx. 3.5 kg.", "Sofas don't."]),
+        (
+            "Lamps, e.g. the Orla, weigh approx. 3.5 kg. Sofas don't.",
+            ["Lamps, e.g. the Orla, weigh approx. 3.5 kg.", "Sofas don't."],
+        ),
         ("Really? Yes! Good.", ["Really?", "Yes!", "Good."]),
         ("1. Open the app.\n2. Tap Pay.", ["1. Open the app.", "2. Tap Pay."]),
         ("送货需要3.5天。周日不送！好吗？", ["送货需要3.5天。", "周日不送！", "好吗？"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 from collections.abc import Iterable
@@ -25,10 +26,17 @@ def file_sha256(path: Path) -> str:
     Raises: ConfigError: the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        state = path.stat()
+        return _sha256(path, state.st_size, state.st_mtime_ns)
     except OSError as error:
         raise ConfigError(f"model file {path} cannot be read: {error.strerror}") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, _size: int, _changed_ns: int) -> str:
+    """Hash of a file in this state; the models share files of tens of megabytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(files: Iterable[Path]) -> str:

@@ -26,7 +26,7 @@ COMMANDS = {
     "/debug": "show or hide how each answer came about",
     "/sources": "the full text of the last sources",
     "/reset": "forget the conversation and start again",
-    "/save-test": "/save-test NAME: append the conversation to the tests of the knowledge folder",
+    "/save-test": "NAME: append the conversation to the tests of the knowledge folder",
     "/help": "these commands",
     "/quit": "leave (also Ctrl-D, or Ctrl-C at the prompt)",
 }
@@ -269,9 +269,28 @@ def _on_interrupt(action: Callable[[], None]) -> Iterator[None]:
         yield
         return
     try:
-        yield
+        with _without_echo():
+            yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _without_echo() -> Iterator[None]:
+    """What is typed during a reply waits for the prompt instead of appearing within the reply."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    silent = [*before]
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 async def _piped(console: Console) -> AsyncIterator[str]:
@@ -309,7 +328,6 @@ async def _typed(history: Path) -> AsyncIterator[str]:
         history=FileHistory(str(_private(history))),
         completer=Commands(),
         complete_while_typing=True,
-        enable_history_search=True,
     )
     while True:
         try:

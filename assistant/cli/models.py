@@ -8,6 +8,7 @@ additions in the data folder.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -79,12 +80,12 @@ ALTERNATIVES = (
         ModelKind.ENCODER,
         "any sentence-transformers model, such as paraphrase-multilingual-MiniLM-L12-v2 (50 languages) or "
         "BAAI/bge-small-en-v1.5",
-        "hf download NAME --local-dir DIR where there is a connection; then ASSISTANT_ENCODER=DIR and ingest",
+        "hf download NAME --local-dir DIR, where there is a connection; ASSISTANT_ENCODER=DIR; ingest again",
     ),
     Alternative(
         ModelKind.RERANKER,
         "any sentence-transformers CrossEncoder, such as cross-encoder/ms-marco-MiniLM-L6-v2",
-        "hf download NAME --local-dir DIR where there is a connection; then ASSISTANT_RERANKER=DIR and ingest",
+        "hf download NAME --local-dir DIR, where there is a connection; ASSISTANT_RERANKER=DIR; ingest again",
     ),
 )
 
@@ -160,24 +161,43 @@ def check_command(settings: Settings, as_json: bool) -> None:
 )
 @click.option("--licence", default="unknown", help="Licence, for the list.")
 @click.option("--source", default="added by the operator", help="Where it comes from, for the list.")
+@click.option("--replace", is_flag=True, help="Take the place of the model with this name.")
 @with_settings
 def add_command(
-    settings: Settings, path: Path, name: str | None, kind: str | None, licence: str, source: str
+    settings: Settings,
+    path: Path,
+    name: str | None,
+    kind: str | None,
+    licence: str,
+    source: str,
+    replace: bool,
 ) -> None:
-    """Register a model folder of your own, with the checksums of its files.
+    """Register a model folder with the checksums of its files.
+
+    A folder inside the project's models folder goes into the project's manifest, any other into the one of
+    the data folder.
 
     Weights must be safetensors, ONNX or a Vosk model: pickled weights (.bin, .pt) can run
     code and are refused.
     """
     model = examine(path, name, kind, licence, source)
-    if any(known.name == model.name for known in read_models(settings)):
-        raise ConfigError(f"a model named {model.name!r} is there already; choose another with --name")
-    manifest = settings.data / MANIFEST
-    own = read_manifest(manifest) if manifest.exists() else []
-    _write_manifest(manifest, [*own, model])
+    home = settings.models.resolve()
+    if model.folder and model.folder.is_relative_to(home):
+        manifest = settings.models / MANIFEST
+        model = dataclasses.replace(model, path=model.folder.relative_to(home).as_posix())
+    else:
+        manifest = settings.data / MANIFEST
+    kept = read_manifest(manifest) if manifest.exists() else []
+    if replace:
+        kept = [known for known in kept if known.name != model.name]
+    elif any(known.name == model.name for known in read_models(settings)):
+        raise ConfigError(
+            f"a model named {model.name!r} is there already; choose another --name, or --replace it"
+        )
+    _write_manifest(manifest, [*kept, model])
     click.echo(f"{model.name} ({model.kind}, {_megabytes(model)}) is registered in {manifest}")
     if model.kind in (ModelKind.ENCODER, ModelKind.RERANKER):
-        click.echo(f"use it: ASSISTANT_{model.kind.upper()}={model.path}, then ingest again")
+        click.echo(f"use it: ASSISTANT_{model.kind.upper()}={model.folder}, then ingest again")
 
 
 # --- manifests ---------------------------------------------------------------------------------------------
@@ -292,7 +312,9 @@ def examine(path: Path, name: str | None, kind: str | None, licence: str, source
             _open_safetensors(file)
     found = ModelKind(kind) if kind else ModelKind.SPEECH if vosk else _kind(folder)
     with progress_line(f"reading {len(files)} files"):
-        checksums = {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
+        checksums = {
+            file.relative_to(folder).as_posix(): _sha256(file) for file in files if file.suffix != ".md"
+        }
     return Model(name or folder.name, found, str(folder), checksums, licence, source, folder)
 
 

@@ -98,10 +98,10 @@ def _intents(detail: Mapping[str, Any]) -> Text:
 
 def _passages(passages: list[Mapping[str, Any]]) -> Table:
     shown = [key for key in _SCORES if any(passage.get(key) is not None for passage in passages)]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
     table.add_column("passage", ratio=1, no_wrap=True, overflow="ellipsis")
     for key in shown:
-        table.add_column(_SCORES[key], justify="right", no_wrap=True)
+        table.add_column(_SCORES[key], justify="right", no_wrap=True, width=max(len(_SCORES[key]), 6))
     for place, passage in enumerate(passages[:_BEST_PASSAGES]):
         values = [passage.get(key) for key in shown]
         table.add_row(

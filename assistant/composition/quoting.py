@@ -35,7 +35,9 @@ class SentenceScores:
         return self.alone + self.titled + _LEXICAL_WEIGHT * self.lexical
 
 
-def choose_sentences(sentences: Sequence[str], scores: Sequence[SentenceScores], most: int = _MOST) -> list[int]:
+def choose_sentences(
+    sentences: Sequence[str], scores: Sequence[SentenceScores], most: int = _MOST
+) -> list[int]:
     """Choose the sentences to quote, in reading order.
 
     A sentence that leans on the one before ("It costs ...") brings that one along.

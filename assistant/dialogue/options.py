@@ -15,7 +15,9 @@ _ORDINALS = (
 )
 _LAST = re.compile(r"\b(?:last|latter)\b", re.IGNORECASE)
 _SECOND_OR_THIRD_ONE = re.compile(r"\b(?:second|third|2nd|3rd|last|latter)\s+one\b", re.IGNORECASE)
-_FILLER = frozenset("the a an one option please i mean meant take that it is its it's number and of to for my about".split())
+_FILLER = frozenset(
+    ("the a an one option please i mean meant take that it is its it's number and of to for my about").split()
+)
 _SHORT = 6  # words; in a longer utterance a number is no choice
 
 

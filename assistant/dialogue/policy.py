@@ -48,8 +48,8 @@ _SLOT_TRIES = 2
 _CLOSE_SCORE = 0.05  # fused scores this near count as equally likely, where no reranker decides
 _CLOSE_LOGIT = 0.7  # odds of two to one between the reranker's first two
 _ASKS_HOW = re.compile(
-    r"\b(how (?:do|can|could|would|should|to|long|much|late|soon)|what (?:happens|if)|can i (?:still )?|could i|may i|am i "
-    r"(?:able|allowed)|is it (?:possible|free)|do i (?:have|need|get)|until when|is there)\b",
+    r"\b(how (?:do|can|could|would|should|to|long|much|late|soon)|what (?:happens|if)|can i (?:still )?|"
+    r"could i|may i|am i (?:able|allowed)|is it (?:possible|free)|do i (?:have|need|get)|until when|is there)\b",
     re.IGNORECASE,
 )
 
@@ -121,7 +121,9 @@ def _pending(
         if evidence.yes_no == "no":
             clear = replace(state, intent="", slots={}, awaiting="")
             reply = "All right, I've left everything as it is. Is there anything else I can do?"
-            return Decision(DecisionKind.APPROVED, "confirmation refused", intent=intent.name, reply=reply), clear
+            return Decision(
+                DecisionKind.APPROVED, "confirmation refused", intent=intent.name, reply=reply
+            ), clear
         return None
     if state.awaiting in evidence.slots:
         slots = {**state.slots, **evidence.slots}
@@ -137,7 +139,10 @@ def _pending(
         return None
     prompt = next(slot.prompt for slot in intent.slots if slot.name == state.awaiting)
     decision = Decision(
-        DecisionKind.ACT, f"no {state.awaiting} in the utterance: asked again", intent=intent.name, reply=prompt
+        DecisionKind.ACT,
+        f"no {state.awaiting} in the utterance: asked again",
+        intent=intent.name,
+        reply=prompt,
     )
     return decision, replace(state, tries=state.tries + 1)
 
@@ -158,7 +163,9 @@ def _fresh(
         close = close_passages(retrieval)
         if len(close) > 1 and retrieval.probability < _ALMOST_SURE:
             options = tuple(Option(item.passage.title, passage=item.passage.id) for item in close)
-            return _ask_back(evidence.text, options, "passages about equally likely", replace(state, misses=0))
+            return _ask_back(
+                evidence.text, options, "passages about equally likely", replace(state, misses=0)
+            )
         why = f"probability {retrieval.probability:.2f} reaches {retrieval.threshold:.2f}"
         return (
             Decision(DecisionKind.ANSWER, why, passages=answering(retrieval)),

@@ -353,7 +353,7 @@ def save_test(path: Path, name: str, turns: Sequence[tuple[str, TurnResult]]) ->
     indent = re.search(r"^( *)- ", before, re.MULTILINE)
     block = "".join(f"{indent[1] if indent else ''}{line}" for line in block.splitlines(keepends=True))
     after = before + ("" if not before or before.endswith("\n") else "\n") + block
-    if parse_conversations(after, path)[: len(known)] != known:
+    if not _continues(after, known, path):
         raise ConfigError(f"{path}: its layout does not let a test be appended; add it by hand:\n{block}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -362,6 +362,15 @@ def save_test(path: Path, name: str, turns: Sequence[tuple[str, TurnResult]]) ->
         os.replace(fresh, path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _continues(text: str, known: Sequence[ConversationTest], path: Path) -> bool:
+    """Whether a text still holds the known tests, and one more."""
+    try:
+        tests = parse_conversations(text, path)
+    except KnowledgeError:
+        return False
+    return tests[:-1] == known
 
 
 def _saved(text: str, result: TurnResult) -> dict[str, Any]:

@@ -1,12 +1,11 @@
-"""What an author should look at: passages that say nearly the same, and passages that contradict each other."""
+"""What an author should look at: passages that say nearly the same, passages that contradict each other."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,15 +25,19 @@ _SENTENCE_OVERLAP_SAME_TITLE = 0.6
 _MIN_CONTENT_WORDS = 3
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _NEGATIONS = frozenset(
-    ["not", "no", "never", "cannot", "can't", "don't", "doesn't", "isn't", "aren't", "won't", "without", "neither", "nor", "不", "没", "無", "无"]
+    words("not no never cannot can't don't doesn't isn't aren't won't without neither nor 不 没 無 无")
 )
 _FILLERS = frozenset(
-    ["a", "an", "the", "and", "or", "of", "to", "in", "on", "at", "by", "for", "from", "with", "is", "are", "be", "was", "were", "it", "its", "this", "that", "these", "those", "as", "you", "your", "we", "our", "they", "their", "i", "my", "me", "us", "will", "would", "can", "may", "must", "do", "does", "if", "when", "then", "than", "so", "also", "only", "just"]
+    words(
+        "a an the and or of to in on at by for from with is are be was were it its this that these those as "
+        "you your we our they their i my me us will would can may must do does if when then than so also "
+        "only just"
+    )
 )
 _SPELLED = {
     word: str(value)
     for value, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen"]
+        words("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen")
     )
 }
 
@@ -56,6 +59,16 @@ class Contradiction:
     second: str
     first_text: str
     second_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Ids of passages, two bases compared."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    unchanged: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,16 +190,14 @@ def _contradiction(
     return None
 
 
-def compare_with(before: Iterable[Passage], after: Iterable[Passage]) -> Mapping[str, tuple[str, ...]]:
-    """Ids of passages `added`, `changed`, `removed` and `unchanged`; a moved line is no change."""
+def compare_with(before: Iterable[Passage], after: Iterable[Passage]) -> Changes:
+    """What became of the passages by id; a passage on another line is unchanged."""
     old, new = ({passage.id: _content(passage) for passage in side} for side in (before, after))
-    return MappingProxyType(
-        {
-            "added": tuple(key for key in new if key not in old),
-            "changed": tuple(key for key in new if key in old and new[key] != old[key]),
-            "removed": tuple(key for key in old if key not in new),
-            "unchanged": tuple(key for key in new if key in old and new[key] == old[key]),
-        }
+    return Changes(
+        added=tuple(key for key in new if key not in old),
+        changed=tuple(key for key in new if key in old and new[key] != old[key]),
+        removed=tuple(key for key in old if key not in new),
+        unchanged=tuple(key for key in new if key in old and new[key] == old[key]),
     )
 
 

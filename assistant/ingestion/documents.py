@@ -11,6 +11,7 @@ from assistant.ingestion.splitting import (
     clean,
     detect_language,
     headings_from_layout,
+    join_broken_paragraphs,
     split_pieces,
     split_sections,
 )
@@ -35,7 +36,7 @@ def document_markdown(source: SourceFile, converter: Converter, findings: Findin
     except ConversionError as error:
         findings.add(source.name, 0, str(error))
         return None
-    return headings_from_layout(text) if source.suffix == ".pdf" else text
+    return headings_from_layout(join_broken_paragraphs(text)) if source.suffix == ".pdf" else text
 
 
 def read_document(source: SourceFile, markdown: str, language: str, findings: Findings) -> list[Passage]:

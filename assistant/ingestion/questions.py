@@ -185,7 +185,8 @@ def parse_yaml(text: str) -> tuple[Any, tuple[int, str] | None]:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                return None, (event.start_mark.line + 1, "YAML aliases (*name) are not read; write it out")
+                begun: Any = event.start_mark
+                return None, (begun.line + 1, "YAML aliases (*name) are not read; write it out")
         return yaml.safe_load(text), None
     except yaml.MarkedYAMLError as error:
         mark: Any = error.problem_mark or error.context_mark

@@ -129,11 +129,12 @@ def _blocks(lines: Sequence[str], first_line: int) -> Iterator[tuple[str, int]]:
             fenced = not fenced
         elif is_row:
             cells = [plain_line(cell) for cell in raw.strip().strip("|").split("|")]
+            before = lines[number - first_line - 1] if number > first_line else ""
             following = lines[number - first_line + 1] if number - first_line + 1 < len(lines) else ""
-            if _is_table_rule(raw):
+            if _is_table_rule(raw) or not any(cells):
                 continue
-            if not header and _is_table_rule(following):
-                header = cells
+            if not header and (_is_table_rule(following) or _is_table_rule(before)):
+                header = cells  # a converted Word table has an empty row above the rule: its first row names
                 continue
             row = _row(header, cells)
             if row:
@@ -219,7 +220,7 @@ def _bounded(found: Sequence[str]) -> Iterator[str]:
 
 
 def _cut(text: str) -> Iterator[str]:
-    """Cut what has no sentence boundaries into runs of at most MAX_WORDS words, at spaces if there are any."""
+    """Cut what has no sentence boundaries into runs of at most MAX_WORDS words, at spaces if it has any."""
     run: list[str] = []
     size = 0
     for token in text.split(" "):
@@ -238,17 +239,34 @@ def _cut(text: str) -> Iterator[str]:
 def headings_from_layout(text: str) -> str:
     """Plain text (TXT, or the text of a PDF) as Markdown: short lines that stand alone become headings.
 
-    Lines that were wrapped at a page width come out as one paragraph, because Markdown joins them. The number
-    of lines stays.
+    The first becomes the title if another follows at once. Lines that were wrapped at a page width come out as
+    one paragraph, because Markdown joins them. The number of lines stays.
     """
     lines = text.replace("\f", "").split("\n")
-    last = max((number for number, line in enumerate(lines) if line.strip()), default=-1)
-    for number, line in enumerate(lines):
-        before, after = lines[number - 1 : number] if number else [], lines[number + 1 : number + 2]
-        alone = not any(neighbour.strip() for neighbour in [*before, *after])
-        if alone and number < last and _looks_like_heading(line.strip()):
-            lines[number] = f"## {line.strip()}"
+    filled = [number for number, line in enumerate(lines) if line.strip()]
+    headings = []
+    for place, number in enumerate(filled[:-1]):
+        following = filled[place + 1]
+        alone = following > number + 1 and (place == 0 or filled[place - 1] < number - 1)
+        continued = lines[following].lstrip()[:1].islower()
+        if alone and not continued and _looks_like_heading(lines[number].strip()):
+            headings.append(number)
+    titled = headings[:2] == filled[:2] and len(headings) > 1
+    for number in headings:
+        mark = "#" if titled and number == filled[0] else "##"
+        lines[number] = f"{mark} {lines[number].strip()}"
     return "\n".join(lines)
+
+
+def join_broken_paragraphs(text: str) -> str:
+    """Text of a PDF without the empty lines that its layout puts inside sentences."""
+    joined: list[str] = []
+    for line in text.replace("\f", "\n").split("\n"):
+        if line.lstrip()[:1].islower():
+            while joined and not joined[-1].strip():
+                joined.pop()
+        joined.append(line)
+    return "\n".join(joined)
 
 
 def _looks_like_heading(line: str) -> bool:

@@ -8,7 +8,6 @@ author gave for them become questions that the base cannot answer ("leave passag
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,46 +17,31 @@ from numpy.typing import NDArray
 
 from assistant.records import ScoredPassage
 
-FEATURES = (
-    "dense",
-    "sentence",
-    "question",
-    "lexical",
-    "margin",
-    "rerank",
-    "rerank_margin",
-    "rerank_null",
-)
+FEATURES = ("best", "margin", "mass", "logit", "dense", "lexical")
 
 
-def features(ranked: Sequence[ScoredPassage]) -> NDArray[np.float32]:
+def features(ranked: Sequence[ScoredPassage]) -> NDArray[np.float64]:
     """Describe a ranking by the numbers named in FEATURES, shape (len(FEATURES),).
 
-    Without a reranker its three numbers are 0, and the constants fitted for that case give them no weight.
+    best: highest fused score; margin: its lead over the second; mass: log of the summed exponentials of the
+    reranker's logits, to be held against 0 for "no passage"; logit: that of the first; dense, lexical: the highest
+    of each. Without a reranker mass and logit are 0, and the constants fitted for that case give them no weight.
     """
     if not ranked:
-        return np.zeros(len(FEATURES), np.float32)
+        return np.zeros(len(FEATURES))
     first = ranked[0]
-    margin = first.score - ranked[1].score if len(ranked) > 1 else 1.0
-    rerank = rerank_margin = null = 0.0
-    logits = [passage.rerank for passage in ranked if passage.rerank is not None]
-    if first.rerank is not None:
-        rerank = first.rerank
-        others = [logit for passage, logit in zip(ranked[1:], logits[1:], strict=False) if passage is not first]
-        rerank_margin = rerank - max(others) if others else 5.0
-        null = -math.log(1.0 + sum(math.exp(min(logit, 30.0)) for logit in logits))
+    margin = first.score - ranked[1].score if len(ranked) > 1 else 0.0
+    logits = np.array([item.rerank for item in ranked if item.rerank is not None])
+    mass = float(logits.max() + np.log(np.exp(logits - logits.max()).sum())) if len(logits) else 0.0
     return np.array(
         [
-            first.dense,
-            first.sentence,
-            first.question,
-            first.lexical,
-            min(margin, 1.0),
-            rerank,
-            min(rerank_margin, 5.0),
-            null,
-        ],
-        np.float32,
+            first.score,
+            margin,
+            mass,
+            first.rerank or 0.0,
+            max(item.dense for item in ranked),
+            max(item.lexical for item in ranked),
+        ]
     )
 
 
@@ -85,7 +69,7 @@ class Calibration:
             return 0.0
         return float(sigmoid(self.log_odds(features(ranked))))
 
-    def log_odds(self, described: NDArray[np.float32]) -> float:
+    def log_odds(self, described: NDArray[np.float64]) -> float:
         """Calibrated log-odds for the features of one ranking."""
         raw = float(np.dot(np.asarray(self.weights, np.float64), described)) + self.bias
         return self.scale * raw + self.shift
@@ -119,7 +103,9 @@ class Calibration:
         Raises: ValueError: written for other features than this version's.
         """
         if tuple(stored["features"]) != FEATURES:
-            raise ValueError(f"calibration is for features {stored['features']}, this version has {list(FEATURES)}")
+            raise ValueError(
+                f"calibration is for features {stored['features']}, this version has {list(FEATURES)}"
+            )
         return cls(
             tuple(float(weight) for weight in stored["weights"]),
             float(stored["bias"]),

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from assistant.text import words
 
 _STOP_WORDS = frozenset(
-    "a about am an and any are as at be been but by can could did do does for from get got had has have he her "
-    "him his how i i'd i'll i'm i've if in is it it's its just me my no not of on or our she should so some that "
-    "that's the their them there these they this those to us was we were what what's when where which who why "
-    "will with would you your yours".split()
+    (
+        "a about am an and any are as at be been but by can could did do does for from get got had has "
+        "have he her him his how i i'd i'll i'm i've if in is it it's its just me my no not of on or our "
+        "she should so some that that's the their them there these they this those to us was we were "
+        "what what's when where which who why will with would you your yours"
+    ).split()
 )
 _K1, _B = 1.2, 0.75  # Robertson & Zaragoza 2009, the usual values; nothing was gained by tuning them
 _PRIOR = 3.0  # added to the best score before scaling, so that one weak common word does not count as a hit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +21,50 @@ _RESULTS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Fusion:
-    """Weights of the scores in the fused one. The defaults were measured without any training."""
+class Weights:
+    """How much each score counts in a sum."""
 
-    dense: float = 1.0
-    sentence: float = 0.5
-    question: float = 1.0
-    lexical: float = 0.4
-    rerank: float = 0.0
+    dense: float = 0.0
+    sentence: float = 0.0
+    question: float = 0.0
+    lexical: float = 0.0
+    logit: float = 0.0
+
+    def total(self, item: ScoredPassage) -> float:
+        """The weighted sum of an item's scores."""
+        return (
+            self.dense * item.dense
+            + self.sentence * item.sentence
+            + self.question * item.question
+            + self.lexical * item.lexical
+            + self.logit * (item.rerank or 0.0)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How scores become an order.
+
+    Attributes:
+        first: chooses the candidates, before the cross-encoder has read them.
+        final: orders the candidates.
+        candidates: how many passages the cross-encoder reads.
+
+    The defaults need no training: they were measured with the published encoder and no cross-encoder
+    (docs/decisions/2026-11-21-untrained-fusion.md).
+    """
+
+    first: Weights = Weights(dense=1.0, sentence=0.5, question=1.0, lexical=0.4)
+    final: Weights = Weights(dense=1.0, sentence=0.5, question=1.0, lexical=0.4)
+    candidates: int = 10
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, float]) -> Fusion:
-        """Read the mapping stored beside the reranker."""
-        return cls(**{name: float(value) for name, value in stored.items()})
+    def from_json(cls, stored: Mapping[str, Any]) -> Fusion:
+        """Read the weights stored beside the models.
+
+        Raises: KeyError, TypeError: names that are missing or not known here.
+        """
+        return cls(Weights(**stored["first"]), Weights(**stored["final"]), int(stored["candidates"]))
 
 
 class PassageSearch:
@@ -48,7 +80,6 @@ class PassageSearch:
         calibration: Calibration,
         fusion: Fusion | None = None,
         reranker: Reranker | None = None,
-        rerank_count: int = _RESULTS,
         language: str = "en",
     ) -> None:
         """Join the parts of a base.
@@ -61,7 +92,6 @@ class PassageSearch:
             calibration: from scores to a probability, for this base.
             fusion: weights of the scores.
             reranker: cross-encoder for the first candidates; None leaves the fused order.
-            rerank_count: how many candidates the cross-encoder reads.
             language: of the passages; decides on stemming.
         """
         self._passages = tuple(passages)
@@ -70,7 +100,6 @@ class PassageSearch:
         self._calibration = calibration
         self._fusion = fusion or Fusion()
         self._reranker = reranker
-        self._rerank_count = rerank_count
         self._owner = np.array([unit.passage for unit in units], np.int64)
         self._kinds = np.array([unit.kind.value for unit in units])
         self._starts = np.searchsorted(self._owner, np.arange(len(self._passages) + 1))
@@ -109,7 +138,7 @@ class PassageSearch:
         candidates = self._candidates(vector, lexical, hidden)
         scored = [self._score(number, vector, lexical, muted_units) for number in candidates]
         scored.sort(key=lambda passage: -passage.score)
-        scored = self._rerank(question, history, scored[: max(_RESULTS, self._rerank_count)])[:_RESULTS]
+        scored = self._order(question, history, scored)[:_RESULTS]
         return Retrieval(query or question, tuple(scored), self._calibration.probability(scored), threshold)
 
     def including(self, retrieval: Retrieval, wanted: PassageId, vector: NDArray[np.float32]) -> Retrieval:
@@ -167,43 +196,27 @@ class PassageSearch:
             chosen = cosines[np.isin(kinds, [kind.value for kind in wanted])]
             return float(chosen.max()) if chosen.size else 0.0
 
-        dense, sentence = best(UnitKind.BODY), best(UnitKind.SENTENCE)
-        question = best(UnitKind.TITLED, UnitKind.QUESTION)
-        words = float(lexical[number])
-        weights = self._fusion
-        return ScoredPassage(
+        item = ScoredPassage(
             self._passages[number],
-            score=(
-                weights.dense * dense
-                + weights.sentence * sentence
-                + weights.question * question
-                + weights.lexical * words
-            ),
-            dense=dense,
-            sentence=sentence,
-            question=question,
-            lexical=words,
+            score=0.0,
+            dense=best(UnitKind.BODY),
+            sentence=best(UnitKind.SENTENCE),
+            question=best(UnitKind.TITLED, UnitKind.QUESTION),
+            lexical=float(lexical[number]),
         )
+        return replace(item, score=self._fusion.first.total(item))
 
-    def _rerank(
+    def _order(
         self, question: str, history: Sequence[Message], scored: list[ScoredPassage]
     ) -> list[ScoredPassage]:
-        """Let the cross-encoder read the first candidates; the others keep their place behind them."""
-        if self._reranker is None or not scored:
-            return scored
-        head, tail = scored[: self._rerank_count], scored[self._rerank_count :]
-        logits = self._reranker.score(question, history, [candidate.passage for candidate in head])
-        reread = [
-            ScoredPassage(
-                candidate.passage,
-                candidate.score + self._fusion.rerank * float(logit),
-                candidate.dense,
-                candidate.sentence,
-                candidate.question,
-                candidate.lexical,
-                float(logit),
-            )
-            for candidate, logit in zip(head, logits, strict=True)
-        ]
-        reread.sort(key=lambda candidate: -candidate.score)
-        return reread + tail
+        """Order the candidates for good, after the cross-encoder has read the first of them.
+
+        Those that it has not read keep their order behind the others.
+        """
+        head, tail = scored[: self._fusion.candidates], scored[self._fusion.candidates :]
+        if self._reranker is not None and head:
+            logits = self._reranker.score(question, history, [item.passage for item in head])
+            head = [replace(item, rerank=float(logit)) for item, logit in zip(head, logits, strict=True)]
+        head = [replace(item, score=self._fusion.final.total(item)) for item in head]
+        head.sort(key=lambda item: -item.score)
+        return head + tail

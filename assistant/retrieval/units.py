@@ -27,7 +27,7 @@ def passage_units(passages: Sequence[Passage]) -> list[Unit]:
         pieces = passage_sentences(passage)
         units.append(Unit(number, UnitKind.BODY, f"{passage.title}. {passage.text}"))
         units.extend(Unit(number, UnitKind.SENTENCE, piece) for piece in pieces)
-        units.extend(Unit(number, UnitKind.TITLED, f"{passage.title}: {piece}") for piece in pieces)
+        units.extend(Unit(number, UnitKind.TITLED, f"{passage.title}. {piece}") for piece in pieces)
         asked = passage.questions
         if passage.title.rstrip().endswith(("?", "？")):
             asked = (passage.title, *asked)

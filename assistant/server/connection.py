@@ -8,9 +8,13 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import Server, ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from assistant.server.metrics import Metrics
 from assistant.server.sessions import Session, Sessions
@@ -44,6 +48,7 @@ from assistant.server.wire import (
 _LOGGER = logging.getLogger(__name__)
 OUTGOING_FRAMES = 512  # frames waiting for a slow client; when full, the connection is dropped
 OUTGOING_CHARS = 1 << 20  # and characters; one frame may always wait, however large
+CLOSE_GRACE_S = 3.0
 ABUSE_AFTER = 30  # messages refused for their rate, in a row, before the connection is closed
 
 
@@ -77,7 +82,7 @@ class TokenBucket:
 
 
 @dataclass(frozen=True, slots=True)
-class _Close:
+class Close:
     """Ends the outgoing queue: nothing follows the close frame."""
 
     code: int
@@ -88,14 +93,14 @@ class Outbox:
     """Frames waiting to be sent; bounded, never blocks the session."""
 
     def __init__(self) -> None:
-        self._items: deque[str | _Close] = deque()
+        self._items: deque[str | Close] = deque()
         self._chars = 0
         self._filled = asyncio.Event()
-        self._closed = False
+        self.closed = False
 
     def put(self, frame: str) -> bool:
         """Add a frame. False: the client reads too slowly, and the frame is not taken."""
-        if self._closed:
+        if self.closed:
             return True
         full = len(self._items) >= OUTGOING_FRAMES or self._chars + len(frame) > OUTGOING_CHARS
         if full and self._items:
@@ -105,17 +110,14 @@ class Outbox:
         self._filled.set()
         return True
 
-    def close(self, code: int, reason: str, *, discard: bool = False) -> None:
-        """Let the close frame follow what waits, or replace it; later frames are ignored."""
-        if self._closed:
-            return
-        if discard:
-            self._items.clear()
-        self._closed = True
-        self._items.append(_Close(code, reason))
-        self._filled.set()
+    def close(self, order: Close | None = None) -> None:
+        """Let the order to close follow what waits; later frames are ignored. May be called twice."""
+        if order is not None and not self.closed:
+            self._items.append(order)
+            self._filled.set()
+        self.closed = True
 
-    async def take(self) -> str | _Close:
+    async def take(self) -> str | Close:
         """The next frame, or the order to close; waits for it."""
         while not self._items:
             self._filled.clear()
@@ -126,12 +128,36 @@ class Outbox:
         return item
 
 
+class Socket(ServerConnection):
+    """A websocket that says why a message is too large before it closes, which websockets alone does not."""
+
+    def __init__(self, protocol: ServerProtocol, server: Server, **options: Any) -> None:
+        super().__init__(protocol, server, **options)
+        self.current_seq: Callable[[], int] = lambda: 0
+        fail = protocol.fail
+
+        def fail_with_error(code: CloseCode | int, reason: str = "") -> None:
+            if code == ErrorCode.MESSAGE_TOO_LARGE.close_code and protocol.state is State.OPEN:
+                event = ErrorEvent(
+                    seq=self.current_seq(),
+                    code=ErrorCode.MESSAGE_TOO_LARGE,
+                    message=f"at most {protocol.max_message_size} bytes are taken in one message; shorten it",
+                    retryable=False,
+                    fatal=True,
+                )
+                protocol.send_text(encode(event).encode())
+                reason = ErrorCode.MESSAGE_TOO_LARGE
+            fail(code, reason)
+
+        protocol.fail = fail_with_error  # type: ignore[method-assign]  # its only hook for this
+
+
 class Connection:
     """A client's connection, from the opened websocket to its close."""
 
     def __init__(
         self,
-        socket: ServerConnection,
+        socket: Socket,
         sessions: Sessions,
         rules: ConnectionRules,
         shop: Callable[[], ShopInfo],
@@ -147,6 +173,7 @@ class Connection:
         self._bucket = TokenBucket(rules.messages_per_minute, asyncio.get_running_loop().time())
         self._refused = 0
         self._writer: asyncio.Task[None] | None = None
+        socket.current_seq = lambda: self._seq
 
     async def run(self) -> None:
         """Serve the connection until it is closed by either side."""
@@ -170,10 +197,14 @@ class Connection:
 
     def offer(self, frame: str) -> None:
         """Queue a frame; a client that is too slow loses the connection, not the session."""
-        if not self._outbox.put(frame):
-            self._metrics.errors.labels(ErrorCode.SLOW_CLIENT).inc()
-            self._outbox.close(ErrorCode.SLOW_CLIENT.close_code, ErrorCode.SLOW_CLIENT, discard=True)
-            self._cut()
+        if self._outbox.put(frame):
+            return
+        self._metrics.errors.labels(ErrorCode.SLOW_CLIENT).inc()
+        self._outbox.close()
+        if self._writer is not None:
+            self._writer.cancel()  # it waits for the client to read
+        shut = self._shut(Close(ErrorCode.SLOW_CLIENT.close_code, ErrorCode.SLOW_CLIENT))
+        self._writer = asyncio.get_running_loop().create_task(shut)
 
     def replace(self) -> None:
         """Tell the client that the session is open elsewhere now, and close."""
@@ -182,15 +213,16 @@ class Connection:
     def go_away(self) -> None:
         """Tell the client that the server stops, and close."""
         self._fail(
-            WireError(ErrorCode.GOING_AWAY, "the server stops; reconnect in a few seconds with session and last_seq")
+            WireError(
+                ErrorCode.GOING_AWAY, "the server stops; reconnect in a few seconds with session and last_seq"
+            )
         )
-
-    def _cut(self) -> None:
-        """Stop a writer that waits for a client that does not read."""
 
     # --- the client's side ---
 
     async def _receive(self, frame: str | bytes) -> None:
+        if self._outbox.closed:
+            return  # what a client sends while it is being closed has no effect
         wait_s = self._bucket.take(asyncio.get_running_loop().time())
         if wait_s:
             self._refuse_rate(wait_s)
@@ -215,7 +247,7 @@ class Connection:
             case Ping():
                 self.offer(encode(Pong(seq=self._seq, t=message.t)))
             case Bye():
-                self._outbox.close(1000, "bye")
+                self._outbox.close(Close(1000, "bye"))
             case AudioStart() | AudioChunk() | AudioEnd():
                 raise WireError(ErrorCode.UNSUPPORTED, "this server does not take speech yet", id=message.id)
             case Scan():
@@ -302,18 +334,25 @@ class Connection:
             )
         )
         if error.fatal:
-            self._outbox.close(error.close_code, error.code)
+            self._outbox.close(Close(error.close_code, error.code))
 
     async def _write(self) -> None:
         try:
             while True:
                 item = await self._outbox.take()
-                if isinstance(item, _Close):
-                    await self._socket.close(item.code, item.reason)
-                    return
+                if isinstance(item, Close):
+                    return await self._shut(item)
                 await self._socket.send(item)
         except ConnectionClosed:
             return
+
+    async def _shut(self, order: Close) -> None:
+        """Close the websocket; a client that does not take part is cut off after a while."""
+        timer = asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._socket.transport.abort)
+        try:
+            await self._socket.close(order.code, order.reason)
+        finally:
+            timer.cancel()
 
 
 def _same(expected: str, given: str) -> bool:

@@ -351,14 +351,16 @@ class Session:
             stream.close()
         finally:
             stream.abandon()
-        wants_person = result.decision.kind is DecisionKind.HAND_OVER
-        done = build_done(
-            turn,
-            self._seq + (2 if wants_person else 1),
-            result,
-            None if first_delta_at is None else (first_delta_at - turn.arrived) * 1000,
-            (loop.time() - turn.arrived) * 1000,
-        )
+        first_delta_ms = None if first_delta_at is None else (first_delta_at - turn.arrived) * 1000
+        total_ms = (loop.time() - turn.arrived) * 1000
+        try:
+            done = build_done(turn, self._seq, result, first_delta_ms, total_ms)
+            turn.done = encode(done)
+        except ValueError as error:  # a card or a timing that is not JSON
+            _LOGGER.error("a turn's result cannot be sent: %s", describe_failure(error))
+            result = broken(request)
+            done = build_done(turn, self._seq, result, first_delta_ms, total_ms)
+            turn.done = encode(done)
         if result.status is not TurnStatus.FAILED:
             self._state = result.state
         await self._finish(turn, done)
@@ -366,13 +368,8 @@ class Session:
     async def _finish(self, turn: Turn, done: TurnDone) -> None:
         """Store the end of a turn, then say it."""
         around = self._around
-        turn.done_seq, turn.status, turn.decision, turn.reply = (
-            done.seq,
-            done.status,
-            done.decision,
-            done.text,
-        )
-        turn.done = encode(done)
+        turn.done_seq, turn.status, turn.decision = done.seq, done.status, done.decision
+        turn.reply = done.text
         turn.deltas.clear()  # turn.done repeats the whole text
         await around.store.finish_turn(turn.stored(self.id), self._state, around.clock())
         self._seq = done.seq

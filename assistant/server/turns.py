@@ -222,10 +222,9 @@ def _made_here(request: TurnRequest, status: TurnStatus, reason: str, text: str)
 def build_done(
     turn: Turn, seq: int, result: TurnResult, first_delta_ms: float | None, total_ms: float
 ) -> TurnDone:
-    """The terminal event of a turn.
+    """The terminal event of a turn; `seq` is the number of the event before.
 
-    Args:
-        seq: number of the event before; a turn that asks for a person also takes one for `handover`.
+    A turn that asks for a person leaves one number free for `handover`, which precedes its end.
     """
     timings = {stage.name: round(stage.milliseconds, 2) for stage in result.trace}
     if first_delta_ms is not None:

@@ -99,8 +99,12 @@ class CancelOrder:
                 confirm=True,
             )
         if not self._orders.set_status(number, "cancelled", only_from=_CANCELLABLE):
-            return SkillOutcome(f"I'm sorry, order {number} was packed in the meantime and can't be cancelled.", sources)
-        return SkillOutcome(f"Done: order {number} is cancelled. Anything already paid goes back the way it came.", sources)
+            return SkillOutcome(
+                f"I'm sorry, order {number} was packed in the meantime and can't be cancelled.", sources
+            )
+        return SkillOutcome(
+            f"Done: order {number} is cancelled. Anything already paid goes back the way it came.", sources
+        )
 
 
 def describe_items(order: Order, products: Mapping[str, Product]) -> str:

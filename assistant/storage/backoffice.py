@@ -58,9 +58,11 @@ class BackOffice:
         """
         try:
             with self._engine.connect() as connection:
-                row = connection.execute(
-                    select(_ORDERS).where(_ORDERS.c.order_number == order_number)
-                ).mappings().first()
+                row = (
+                    connection.execute(select(_ORDERS).where(_ORDERS.c.order_number == order_number))
+                    .mappings()
+                    .first()
+                )
         except SQLAlchemyError as error:
             raise BackendError("the back-office does not answer", retryable=True) from error
         return Order(**row) if row is not None else None

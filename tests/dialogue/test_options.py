@@ -34,7 +34,9 @@ def test_choice_is_recognised_by_number_or_words(text: str, expected: int) -> No
     assert pick(text, OPTIONS) == OPTIONS[expected]
 
 
-@pytest.mark.parametrize("text", ["no", "how long", "I bought two sofas and one arrived broken yesterday", ""])
+@pytest.mark.parametrize(
+    "text", ["no", "how long", "I bought two sofas and one arrived broken yesterday", ""]
+)
 def test_anything_else_picks_nothing(text: str) -> None:
     """An unclear answer and a new question are no choice."""
     assert pick(text, OPTIONS) is None

@@ -135,7 +135,10 @@ def test_markers_go_and_other_brackets_stay() -> None:
 
 def test_values_that_stand_nowhere_are_found() -> None:
     """Numbers, links and addresses; list numbers and thousands separators do not matter."""
-    grounds = ["It costs €1,200 until 14:00 [1].", "Write to help@shop.example or see https://shop.example/a."]
+    grounds = [
+        "It costs €1,200 until 14:00 [1].",
+        "Write to help@shop.example or see https://shop.example/a.",
+    ]
     reply = "1. It costs 1200 [1].\n2. Until 14:00, help@shop.example, https://shop.example/a."
     assert ungrounded_values(reply, grounds) == ()
     assert ungrounded_values("€1,300 until 15:00, see https://shop.example/b", grounds) == (

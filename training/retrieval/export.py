@@ -6,15 +6,18 @@ Runtime halve the time of the traced graph on one thread, and only the large mat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
-from training.retrieval.model import BodyShape
+from training.retrieval import inputs
+from training.retrieval.model import Body, BodyShape
 
 Array = NDArray[np.float32]
 MAX_POSITIONS = 256
@@ -36,15 +39,23 @@ class _Graph:
         self.weights.append(numpy_helper.from_array(np.array(values, order="C"), name))
         return name
 
-    def linear(self, x: str, name: str, weight: Array, bias: Array | None, int8: bool, reduced: bool) -> str:
-        """x @ weight.T + bias, the product in int8 with one scale per output column if asked."""
+    def linear(
+        self, x: str, name: str, weight: Array, bias: Array | None, int8: bool, smooth: Array | None = None
+    ) -> str:
+        """x @ weight.T + bias, the product in int8 with one scale per output column if asked.
+
+        smooth: divisors of the input's channels; the weights are multiplied by them, so the product stays the
+        same while no channel dwarfs the others in the one scale that ONNX Runtime gives the whole input.
+        """
         columns = weight.T
+        if smooth is not None:
+            columns = columns * smooth[:, None]
+            x = self.add("Mul", [x, self.weight(f"{name}.divide", (1 / smooth).astype(np.float32))], f"{name}.even")
         if not int8:
             product = self.add("MatMul", [x, self.weight(f"{name}.w", columns.astype(np.float32))], f"{name}.product")
         else:
-            top = 63 if reduced else 127
-            scale = np.maximum(np.abs(columns).max(0) / top, 1e-12).astype(np.float32)
-            whole = np.clip(np.rint(columns / scale), -top, top).astype(np.int8)
+            scale = np.maximum(np.abs(columns).max(0) / 127, 1e-12).astype(np.float32)
+            whole = np.clip(np.rint(columns / scale), -127, 127).astype(np.int8)
             product = self.add(
                 "DynamicQuantizeMatMul",
                 [
@@ -66,25 +77,27 @@ def build(
     shape: BodyShape,
     path: Path,
     head: str,
-    keep_float: Sequence[str] = (),
+    peaks: Mapping[str, Array] | None = None,
     int8: bool = True,
-    reduced: bool = False,
 ) -> None:
     """Write the graph.
 
     Args:
         state: the body's weights by name; with head "logit" prefixed "body." and with "dense" and "out".
         head: "vector" (mean of the tokens, L2 norm 1; no `types` input) or "logit" (first token, one number).
-        keep_float: names of products that stay float32, such as "layers.5.out".
+        peaks: largest magnitude of each input channel of each product, from `activation_peaks`; without them
+            no channel is evened out.
         int8: false writes every product in float32, for comparison.
-        reduced: 7-bit weights, for processors without VNNI.
     """
     graph = _Graph()
     body = state if head == "vector" else {k.removeprefix("body."): v for k, v in state.items()}
 
     def linear(x: str, name: str, bias: bool = True) -> str:
-        whole = int8 and name not in keep_float
-        return graph.linear(x, name, body[f"{name}.weight"], body[f"{name}.bias"] if bias else None, whole, reduced)
+        weight = body[f"{name}.weight"]
+        smooth = None
+        if int8 and peaks is not None:
+            smooth = smoothing(peaks[name], weight)
+        return graph.linear(x, name, weight, body[f"{name}.bias"] if bias else None, int8, smooth)
 
     def norm(x: str, name: str) -> str:
         scale, shift = graph.weight(f"{name}.g", body[f"{name}.weight"]), graph.weight(f"{name}.s", body[f"{name}.bias"])
@@ -134,9 +147,9 @@ def build(
         ends = [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["rows", shape.hidden])]
     else:
         graph.add("Gather", [x, graph.weight("first.at", np.array(0, np.int64))], "first", axis=1)
-        dense = graph.linear("first", "dense", state["dense.weight"], state["dense.bias"], False, False)
+        dense = graph.linear("first", "dense", state["dense.weight"], state["dense.bias"], False)
         graph.add("Tanh", [dense], "dense.tanh")
-        graph.linear("dense.tanh", "out", state["out.weight"], state["out.bias"], False, False)
+        graph.linear("dense.tanh", "out", state["out.weight"], state["out.bias"], False)
         graph.add("Squeeze", ["out", graph.weight("squeezed", np.array([1], np.int64))], "logit")
         ends = [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["rows"])]
     starts = [
@@ -152,6 +165,35 @@ def build(
         producer_name="training.retrieval",
     )
     onnx.save(model, str(path))
+
+
+def smoothing(peaks: Array, weight: Array, share: float = 0.5) -> Array:
+    """Divisors of the input channels: peak^share / largest weight^(1 - share) (SmoothQuant, arXiv 2211.10438)."""
+    largest = np.maximum(np.abs(weight).max(0), 1e-5)
+    divisors: Array = (np.maximum(peaks, 1e-5) ** share / largest ** (1 - share)).astype(np.float32)
+    return divisors
+
+
+def activation_peaks(body: Body, table: torch.Tensor, rows: Sequence[Sequence[int]], chunk: int = 32) -> dict[str, Array]:
+    """Largest magnitude of every input channel of every large product over some rows (with special tokens)."""
+    peaks: dict[str, torch.Tensor] = {}
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
+        def see(_: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+            top = given[0].detach().abs().flatten(0, -2).amax(0)
+            peaks[name] = torch.maximum(peaks[name], top) if name in peaks else top
+
+        return see
+
+    names = [(name, module) for name, module in body.named_modules() if isinstance(module, nn.Linear)]
+    hooks = [module.register_forward_pre_hook(watch(name)) for name, module in names]
+    with torch.no_grad():
+        for at in range(0, len(rows), chunk):
+            ids, mask, types = inputs.padded(rows[at : at + chunk])
+            body(table[torch.from_numpy(ids)], torch.from_numpy(mask), torch.from_numpy(types))
+    for hook in hooks:
+        hook.remove()
+    return {name: top.float().numpy() for name, top in peaks.items()}
 
 
 def _thirds(graph: _Graph, hidden: int) -> str:

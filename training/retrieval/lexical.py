@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 K1, B = 1.2, 0.5
-STEM = 5
+STEM = 4
 _WORD = re.compile(r"[a-z0-9]+")
 STOP = frozenset(
     "a about after all also am an and any are as at be been but by can could did do does for from get had has have he "

@@ -151,3 +151,19 @@ def groups(folder: Path, size: int, seed: int, hide: float = 0.15) -> Iterator[G
             hidden = rng.random() < hide
             rows = group.candidates[1:] if hidden else group.candidates[:size]
             yield Group(group.query, group.history, rows, hidden)
+
+
+def utterances(folder: Path, count: int, seed: int) -> list[str]:
+    """What customers say, and headings: sentences in general, to keep the encoder's geometry by."""
+    rng = random.Random(seed)
+    said = [
+        text
+        for name in (*DIALOGUES, *QUESTIONS)
+        for record in _records(folder, name)
+        for role, text in _turns(record["text"])
+        if role == "customer" and 3 <= len(text.split()) <= 30
+    ]
+    headings = [
+        heading for name in DOCUMENTS for _, heading, _ in _sections(_records(folder, name)) if len(heading.split()) > 2
+    ]
+    return rng.sample(said, min(len(said), count * 3 // 4)) + rng.sample(headings, min(len(headings), count // 4))

@@ -1,0 +1,60 @@
+"""The project's own cross-encoder: int8 ONNX, quick to load, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.backends.onnx_body import CLS, PASSAGE_TOKENS, QUERY_TOKENS, SEP, OnnxBody, Row
+from assistant.backends.weights import BUILTIN_NAME
+from assistant.records import Message, Passage, Role
+
+_BATCH = 5
+_HISTORY_MESSAGES = 4
+
+
+class OnnxReranker:
+    """A `Reranker` over models/retrieval/reranker."""
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        """Load `reranker/model.onnx` of the folder models/retrieval.
+
+        Raises: ConfigError: a file is missing or broken.
+        """
+        self._body = OnnxBody(folder / "reranker" / "model.onnx", "logit", _BATCH, threads)
+        self._identity = f"{BUILTIN_NAME}-reranker/onnx-int8/{self._body.digest}"
+
+    @property
+    def identity(self) -> str:
+        """Name, number format and weights hash."""
+        return self._identity
+
+    def score(
+        self, question: str, history: Sequence[Message], passages: Sequence[Passage]
+    ) -> NDArray[np.float32]:
+        """See `Reranker.score`. Reads the last messages of the history as far as they fit."""
+        if not passages:
+            return np.zeros(0, np.float32)
+        query = self._query(question, history)
+        texts = [f"{passage.title}. {passage.text}" for passage in passages]
+        rows = [
+            Row([CLS, *query, SEP, *ids[:PASSAGE_TOKENS], SEP], len(query) + 2)
+            for ids in self._body.pieces.ids(texts)
+        ]
+        return np.array(self._body.run(rows), np.float32).reshape(len(passages))
+
+    def _query(self, question: str, history: Sequence[Message]) -> list[int]:
+        """Ids of the question, with as much of the history's end before it as fits."""
+        if not history:
+            return self._body.pieces.ids([question])[0][:QUERY_TOKENS]
+        said = " ".join(
+            f"{'customer' if message.role is Role.CUSTOMER else 'agent'}: {message.text}"
+            for message in history[-_HISTORY_MESSAGES:]
+        )
+        before, asked = self._body.pieces.ids([said, f"question: {question}"])
+        asked = asked[:QUERY_TOKENS]
+        room = QUERY_TOKENS - len(asked)
+        return (before[-room:] if room else []) + asked

@@ -1,0 +1,64 @@
+"""`assistant serve`: the chat page and the websocket on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+
+import click
+
+from assistant.cli.common import open_engine, read_settings
+from assistant.errors import ConfigError
+
+
+@click.command("serve")
+@click.option("--host", help="Address to listen on; 0.0.0.0 for all.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of snapshots and sessions."
+)
+@click.option("-v", "--verbose", count=True, help="Log more on stderr; twice for everything.")
+def serve_command(host: str | None, port: int | None, data: Path | None, verbose: int) -> None:
+    """Serve the chat page and the websocket on one port until Ctrl-C or SIGTERM."""
+    started = time.perf_counter()
+    settings = read_settings(verbose, host=host, port=port, data=data)
+    raise_file_limit(settings.max_connections)
+    from assistant.server import Server, serve
+
+    with open_engine(settings) as engine:
+        facts = engine.describe()
+
+        def announce(server: Server) -> None:
+            shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+            click.echo(
+                f"serving http://{shown}:{server.port}/ (websocket at /ws)\n"
+                f"snapshot {facts['snapshot']} with {facts['passages']} passages\n"
+                f"encoder {facts['encoder']}\n"
+                f"ready after {time.perf_counter() - started:.1f} s",
+                err=True,
+            )
+
+        try:
+            asyncio.run(serve(settings, engine, announce=announce))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; "
+                "choose another with --host and --port"
+            ) from error
+
+
+def raise_file_limit(connections: int) -> None:
+    """Let the process hold so many sockets, as far as the system allows; without effect where it does not."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + 256  # files, database, models
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,311 @@
+"""The server: listens, admits connections, keeps sessions, and stops in an orderly way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from prometheus_client import ProcessCollector
+from websockets.asyncio.server import Server as WebsocketServer
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_websockets
+from websockets.http11 import Request, Response
+
+from assistant.config import Settings
+from assistant.protocols import TurnRunner
+from assistant.server.connection import CLOSE_GRACE_S, Connection, ConnectionRules, Socket
+from assistant.server.metrics import Metrics
+from assistant.server.sessions import SessionLimits, Sessions, Surroundings
+from assistant.server.turns import describe_failure
+from assistant.server.web import (
+    WEBSOCKET_PATHS,
+    Web,
+    is_upgrade,
+    origin_allowed,
+    path_of,
+    text_response,
+)
+from assistant.server.wire import Limits, ShopInfo
+from assistant.storage.sessions import SessionStore, open_session_store
+
+_LOGGER = logging.getLogger(__name__)
+DELTAS_PER_SECOND = 15.0
+_SWEEP_S = 60.0
+_BACKLOG = 1024  # connections the kernel holds while the loop is busy
+_DAY_S = 86_400.0
+
+
+class Engine(TurnRunner, Protocol):
+    """What is served: runs turns, describes itself, and watches for new knowledge."""
+
+    def describe(self) -> Mapping[str, object]:
+        """Facts for /healthz: the snapshot served, the models used."""
+
+    async def watch(self) -> None:
+        """Switch to new knowledge as it is ingested; runs until cancelled."""
+
+
+class Server:
+    """One listening server. `start()`, then `close()`; or `async with`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        store: SessionStore,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._store = store
+        self._clock = clock
+        self._started_at = time.monotonic()
+        self._draining = False
+        self._connections: set[Connection] = set()
+        self._addresses: Counter[str] = Counter()
+        self._metrics = Metrics()
+        limits = SessionLimits(
+            queued_turns=settings.max_queued_turns,
+            text_chars=settings.max_text_chars,
+            turn_deadline_s=settings.turn_deadline_s,
+            delta_interval_s=1 / DELTAS_PER_SECOND,
+            kept_s=settings.session_minutes * 60,
+            sessions=settings.max_sessions,
+        )
+        self._sessions = Sessions(Surroundings(engine, store, self._metrics, limits, clock))
+        self._rules = ConnectionRules(
+            credential=settings.credential,
+            hello_timeout_s=settings.hello_timeout_s,
+            messages_per_minute=settings.max_messages_per_minute,
+            limits=Limits(
+                message_bytes=settings.max_message_bytes,
+                text_chars=settings.max_text_chars,
+                messages_per_minute=settings.max_messages_per_minute,
+                queued_turns=settings.max_queued_turns,
+                heartbeat_s=settings.heartbeat_s,
+                session_minutes=settings.session_minutes,
+                turn_deadline_s=settings.turn_deadline_s,
+                deltas_per_second=DELTAS_PER_SECOND,
+            ),
+        )
+        self._web = Web(self.health, self._metrics.render, settings.operator_credential)
+        self._listener: WebsocketServer | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._watch_metrics()
+
+    def _watch_metrics(self) -> None:
+        watch = self._metrics.watch
+        watch("assistant_connections", "Open connections.", lambda: len(self._connections))
+        watch("assistant_sessions", "Sessions in memory.", lambda: len(self._sessions))
+        watch("assistant_turns_pending", "Turns running and waiting.", lambda: self._sessions.turns_pending)
+        watch("assistant_store_waiting", "Writes not committed.", lambda: self._store.status.waiting)
+        watch("assistant_store_lost", "Writes given up.", lambda: self._store.status.lost)
+        watch("assistant_store_degraded", "1 if the database fails.", lambda: self._store.status.degraded)
+        ProcessCollector(registry=self._metrics.registry)
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        if self._listener is None:
+            raise RuntimeError("the server has not been started")
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    def health(self) -> dict[str, Any]:
+        """The body of /healthz."""
+        store = self._store.status
+        status = "draining" if self._draining else "degraded" if store.degraded else "ok"
+        return {
+            "status": status,
+            **self._engine.describe(),
+            "connections": len(self._connections),
+            "sessions": len(self._sessions),
+            "turns_pending": self._sessions.turns_pending,
+            "store": {"degraded": store.degraded, "waiting": store.waiting, "lost": store.lost},
+            "uptime_s": round(time.monotonic() - self._started_at, 1),
+        }
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises: OSError: the address is taken or not allowed.
+        """
+        settings = self._settings
+        self._store.delete_older(self._clock() - settings.retention_days * _DAY_S)
+        quiet = logging.getLogger("assistant.server.websockets")
+        quiet.setLevel(logging.CRITICAL)  # it logs a trace for every port scan
+        self._listener = await serve_websockets(
+            self._handle,
+            settings.host,
+            settings.port,
+            create_connection=Socket,
+            process_request=self._admit,
+            compression=None,  # docs/protocol.md: "Limits"
+            max_size=settings.max_message_bytes,
+            open_timeout=settings.hello_timeout_s,
+            ping_interval=settings.heartbeat_s,
+            ping_timeout=settings.heartbeat_s,
+            close_timeout=CLOSE_GRACE_S,
+            server_header=None,
+            logger=quiet,
+            backlog=_BACKLOG,
+        )
+        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+
+    async def close(self) -> None:
+        """Stop: refuse newcomers, let turns finish for `drain_s`, keep the rest, say goodbye. Repeatable."""
+        if self._draining:
+            return
+        self._draining = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._listener is not None:
+            self._listener.close(close_connections=False)
+        await self._sessions.hold(self._settings.drain_s)
+        for connection in self._connections:
+            connection.go_away()
+        if self._listener is not None:
+            await self._listener.wait_closed()
+        await self._store.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Answer plain HTTP, refuse an upgrade with a reason, or let it pass (None)."""
+        address = _address(socket)
+        if not is_upgrade(request):
+            return self._web.respond(request, address)
+        if path_of(request) not in WEBSOCKET_PATHS:
+            return self._refuse("path", HTTPStatus.NOT_FOUND, "The websocket is at /ws.")
+        settings = self._settings
+        origins = request.headers.get_all("Origin")
+        hosts = request.headers.get_all("Host")
+        if len(origins) > 1 or not origin_allowed(
+            origins[0] if origins else None, hosts[0] if hosts else None, settings.origins
+        ):
+            return self._refuse(
+                "origin",
+                HTTPStatus.FORBIDDEN,
+                "Pages of this origin may not connect. The operator can allow it with the setting `origins`.",
+            )
+        if self._draining:
+            return self._refuse(
+                "draining", HTTPStatus.SERVICE_UNAVAILABLE, "The server stops. Try again in a few seconds."
+            )
+        if len(self._connections) >= settings.max_connections:
+            return self._refuse(
+                "full",
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"The server has its {settings.max_connections} connections. Try again in a minute; the "
+                "operator can raise the setting `max_connections`.",
+            )
+        if self._addresses[address] >= settings.max_connections_per_address:
+            return self._refuse(
+                "address",
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"This address has its {settings.max_connections_per_address} connections. Close some; the "
+                "operator can raise the setting `max_connections_per_address` (behind a proxy, all "
+                "customers share one address).",
+            )
+        return None
+
+    def _refuse(self, reason: str, status: HTTPStatus, text: str) -> Response:
+        self._metrics.refused.labels(reason).inc()
+        return text_response(status, text, {"Retry-After": "60"} if status.value in {429, 503} else None)
+
+    async def _handle(self, socket: ServerConnection) -> None:
+        """Serve one websocket from its opening to its close."""
+        if not isinstance(socket, Socket):
+            raise TypeError(f"expected a Socket, got {type(socket).__name__}")
+        address = _address(socket)
+        connection = Connection(socket, self._sessions, self._rules, self._shop, self._metrics)
+        self._connections.add(connection)
+        self._addresses[address] += 1
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
+
+    def _shop(self) -> ShopInfo:
+        shop = self._engine.knowledge.shop
+        return ShopInfo(name=shop.name, greeting=shop.greeting, language=shop.language)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            self._sessions.sweep()
+
+
+async def serve(
+    settings: Settings,
+    engine: Engine,
+    *,
+    announce: Callable[[Server], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, or until `stop` is set; a second signal ends the process at once.
+
+    The engine stays the caller's: close it afterwards.
+
+    Args:
+        settings: all settings; the address, the limits and the data folder are used.
+        engine: runs the turns.
+        announce: called once the server listens.
+        stop: ends the server when set.
+
+    Raises: OSError: the address is taken or not allowed.
+    """
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        _LOGGER.info("stopping; running turns get %g seconds", settings.drain_s)
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    server = Server(settings, engine, open_session_store(settings.data))
+    try:
+        await server.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end)
+        if announce is not None:
+            announce(server)
+        watcher = loop.create_task(_watch(engine))
+        await stop.wait()
+        watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
+    finally:
+        await server.close()
+
+
+async def _watch(engine: Engine) -> None:
+    try:
+        await engine.watch()
+    except Exception as error:
+        _LOGGER.error("new knowledge is no longer noticed, restart to load it: %s", describe_failure(error))
+
+
+def _address(socket: ServerConnection) -> str:
+    """The peer's address without the port; "" once the peer is gone."""
+    peer = socket.remote_address
+    return str(peer[0]) if peer else ""

@@ -1,0 +1,209 @@
+"""tests.yaml: parsing with lines, running against a scripted engine, saving."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant.errors import ConfigError, KnowledgeError
+from assistant.evaluation.conversations import (
+    Conversation,
+    ConversationTest,
+    Expectation,
+    ScriptedTurn,
+    conversation_figures,
+    parse_conversations,
+    run_test,
+    save_test,
+    unmet,
+)
+from assistant.records import Decision, DecisionKind, DialogueState, Role, Source, TurnResult, TurnStatus
+
+PATH = Path("tests.yaml")
+TEXT = """\
+- name: price, then yes
+  turns:
+    - customer: how much?
+      expect:
+        decision: [answer, approved]
+        source: faq/shop.md#Title p1
+        contains: 39
+        excludes: [free, gratis]
+    - customer: yes
+      expect: {intent: order_status, slots: {order_number: 01234}}
+- name: no expectations
+  turns:
+    - customer: hello
+"""
+
+
+def result(
+    kind: DecisionKind = DecisionKind.ANSWER, text: str = "It costs 39 euro.", **more: Any
+) -> TurnResult:
+    """A reply from faq/shop.md with an order number in its state."""
+    values = {
+        "state": DialogueState(intent="order_status", slots={"order_number": "01234"}),
+        "sources": (Source("p1", "Title p1", "It costs 39 euro.", "faq/shop.md"),),
+    }
+    return TurnResult(TurnStatus.COMPLETED, text, Decision(kind, "why not"), **(values | more))
+
+
+def test_conversations_are_parsed_as_written() -> None:
+    """`yes` and numbers with a leading zero are the text that stands there."""
+    first, second = parse_conversations(TEXT, PATH)
+    assert first.name == "price, then yes"
+    assert first.turns[0].expect == Expectation(
+        decisions=(DecisionKind.ANSWER, DecisionKind.APPROVED),
+        source="faq/shop.md#Title p1",
+        contains=("39",),
+        excludes=("free", "gratis"),
+    )
+    assert first.turns[1].customer == "yes"
+    assert first.turns[1].expect.slots == {"order_number": "01234"}
+    assert second.turns == (ScriptedTurn("hello", Expectation()),)
+
+
+def test_every_problem_is_reported_with_its_line() -> None:
+    """All of them in one run."""
+    text = """\
+- turns: []
+- name: a
+- name: a
+  turns:
+    - customer: hi
+      expect: {decision: perhaps}
+    - customer:
+    - customer: hi
+      expects: {}
+    - customer: hi
+      expect: {soruce: x, source: no-heading}
+- just text
+"""
+    with pytest.raises(KnowledgeError) as caught:
+        parse_conversations(text, PATH)
+    found = [(problem.line, problem.message) for problem in caught.value.problems]
+    assert [line for line, _ in found] == [1, 2, 3, 5, 7, 8, 10, 10, 0]
+    for part, (_, message) in zip(
+        [
+            "no `name`",
+            "no `turns`",
+            "taken by line 2",
+            "perhaps",
+            "no `customer`",
+            "expects",
+            "soruce",
+            "file#heading",
+        ],
+        found,
+        strict=False,
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize("text", ["", "just: a mapping", "- [unclosed"])
+def test_file_that_is_no_list_is_refused(text: str) -> None:
+    """Empty, a mapping, or not YAML."""
+    with pytest.raises(KnowledgeError, match=r"tests\.yaml"):
+        parse_conversations(text, PATH)
+
+
+def test_met_expectations_give_no_failure() -> None:
+    """Case does not count in a reply."""
+    first, _ = parse_conversations(TEXT, PATH)
+    assert unmet(first.turns[0].expect, result()) == []
+    assert unmet(first.turns[1].expect, result()) == []
+    assert unmet(Expectation(contains=("COSTS",)), result()) == []
+
+
+@pytest.mark.parametrize(
+    ("expect", "part"),
+    [
+        (Expectation(decisions=(DecisionKind.DECLINE,)), "expected decline, was answer (why not)"),
+        (Expectation(source="faq/shop.md#Other"), "expected faq/shop.md#Other, was faq/shop.md#Title p1"),
+        (Expectation(contains=("45",)), "expected '45' in it, was 'It costs 39 euro.'"),
+        (Expectation(excludes=("Euro",)), "expected no 'Euro' in it"),
+        (Expectation(intent="refund"), "expected refund, was order_status"),
+        (Expectation(slots={"order_number": "9"}), "expected '9', was '01234'"),
+        (Expectation(slots={"colour": "red"}), "slot colour: expected 'red', was not filled"),
+    ],
+)
+def test_unmet_expectation_says_what_was_there_instead(expect: Expectation, part: str) -> None:
+    """One sentence for each."""
+    (failure,) = unmet(expect, result())
+    assert part in failure
+
+
+def test_conversation_carries_history_and_state(subject: Any) -> None:
+    """The second turn knows the first, without citation markers; reset forgets."""
+    subject.replies = {"a": (DecisionKind.ANSWER, "Yes [1].", ["p1"])}
+    conversation = Conversation(subject)
+    pieces: list[str] = []
+
+    async def talk() -> None:
+        await conversation.say("a", on_delta=pieces.append)
+        await conversation.say("b")
+        conversation.reset()
+        await conversation.say("c")
+
+    asyncio.run(talk())
+    assert "".join(pieces) == "Yes [1]."
+    history = [[(message.role, message.text) for message in request.history] for request in subject.requests]
+    assert history == [[], [(Role.CUSTOMER, "a"), (Role.ASSISTANT, "Yes.")], []]
+    assert [text for text, _ in conversation.turns] == ["c"]
+
+
+def test_figures_count_conversations_not_expectations(subject: Any) -> None:
+    """Two unmet expectations in one conversation are one failed conversation."""
+    failing = ConversationTest(
+        "bad", (ScriptedTurn("x", Expectation((DecisionKind.ACT,), contains=("39",))),)
+    )
+    passing = ConversationTest("good", (ScriptedTurn("x", Expectation((DecisionKind.DECLINE,))),))
+
+    async def run() -> dict[str, Any]:
+        return conversation_figures([await run_test(subject, failing), await run_test(subject, passing)])
+
+    figures = asyncio.run(run())
+    assert (figures["conversations"]["passed"], figures["conversations"]["failed"]) == (1, 1)
+    failures = figures["conversations"]["failures"]
+    assert [(item["name"], item["turn"], item["customer"]) for item in failures] == [("bad", 1, "x")] * 2
+    assert figures["latency_ms"]["composition"]["p50"] == 4.0
+
+
+@pytest.mark.parametrize(
+    "before", ["", "# ours\n" + TEXT, "".join(f"  {line}\n" for line in TEXT.splitlines())]
+)
+def test_saved_conversation_is_read_back_and_passes(tmp_path: Path, before: str) -> None:
+    """Appended in the file's own indent; what stood there, comments included, still does."""
+    path = tmp_path / "tests.yaml"
+    path.write_text(before)
+    save_test(path, "mine", [("how much: yes?", result())])
+    assert path.read_text().startswith(before)
+    *_, saved = parse_conversations(path.read_text(), path)
+    assert saved.name == "mine"
+    assert saved.turns[0].customer == "how much: yes?"
+    assert saved.turns[0].expect.source == "faq/shop.md#Title p1"
+    assert unmet(saved.turns[0].expect, result()) == []
+
+
+def test_taken_name_and_empty_conversation_are_not_saved(tmp_path: Path) -> None:
+    """The file stays as it is."""
+    path = tmp_path / "tests.yaml"
+    path.write_text(TEXT)
+    with pytest.raises(ConfigError, match="already"):
+        save_test(path, "no expectations", [("a", result())])
+    with pytest.raises(ConfigError, match="nothing to save"):
+        save_test(path, "new", [])
+    assert path.read_text() == TEXT
+
+
+def test_layout_that_cannot_be_appended_to_is_left_alone(tmp_path: Path) -> None:
+    """A list in flow style cannot be continued; the test is shown instead."""
+    path = tmp_path / "tests.yaml"
+    text = "[{name: a, turns: [{customer: hi}]}]\n"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="by hand"):
+        save_test(path, "b", [("hi", result())])
+    assert path.read_text() == text

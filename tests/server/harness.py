@@ -1,0 +1,232 @@
+"""What the server's tests share: a scripted runner, a client that keeps a conversation, a running server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from assistant.config import Settings
+from assistant.records import (
+    Card,
+    Decision,
+    DecisionKind,
+    Delta,
+    DialogueState,
+    Knowledge,
+    Passage,
+    PassageId,
+    Shop,
+    Source,
+    Stage,
+    TurnEvent,
+    TurnRequest,
+    TurnResult,
+    TurnStatus,
+)
+from assistant.server import Server
+from assistant.storage.sessions import SessionStore, open_session_store
+
+GUARD_S = 20.0  # nothing here takes that long; a guard against hanging
+NUMBERED = {"turn.started", "delta", "turn.done", "handover"}
+
+
+def make_settings(data: Path, **values: Any) -> Settings:
+    """Settings for a test server on a free port."""
+    return Settings(
+        **{
+            "data": data,
+            "port": 0,
+            "max_messages_per_minute": 100_000,
+            "turn_deadline_s": 10.0,
+            "drain_s": 0.0,
+            **values,
+        }
+    )
+
+
+@dataclass
+class ScriptedRunner:
+    """A turn runner that echoes the question in pieces; special words make it behave otherwise.
+
+    `gate`: waits before each piece until the test lets one pass. `crash` raises, `silent` ends without a
+    result, `person` asks for a person, `slow` never ends by itself, `unjson` has a card that is not JSON.
+    """
+
+    pieces: int = 4
+    gate: asyncio.Semaphore | None = None
+    requests: list[TurnRequest] = field(default_factory=list)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    script: Callable[[TurnRequest], list[str]] | None = None
+
+    @property
+    def knowledge(self) -> Knowledge:
+        passage = Passage(PassageId("p"), "Title", "Text.")
+        return Knowledge((passage,), shop=Shop(name="Test shop", greeting="Hello there"))
+
+    def describe(self) -> Mapping[str, object]:
+        return {"snapshot": "scripted"}
+
+    async def watch(self) -> None:
+        await asyncio.Event().wait()
+
+    async def run(
+        self, request: TurnRequest, cancel: asyncio.Event | None = None
+    ) -> AsyncIterator[TurnEvent]:
+        self.requests.append(request)
+        self.begun.set()
+        kind = DecisionKind.HAND_OVER if "person" in request.text else DecisionKind.ANSWER
+        decision = Decision(kind, "scripted")
+        said: list[str] = []
+        if "crash" in request.text:
+            raise RuntimeError("scripted crash")
+        for piece in self.script(request) if self.script else self._pieces(request):
+            if self.gate is not None:
+                await self.gate.acquire()
+            if cancel is not None and cancel.is_set():
+                yield TurnResult(TurnStatus.CANCELLED, "".join(said), decision, request.state)
+                return
+            said.append(piece)
+            yield Delta(piece)
+            await asyncio.sleep(0)
+        if "slow" in request.text:
+            await asyncio.Event().wait()
+        if "silent" in request.text:
+            return
+        turns = int(request.state.slots.get("turns", "0")) + 1
+        yield TurnResult(
+            TurnStatus.COMPLETED,
+            "".join(said),
+            decision,
+            DialogueState(slots={"turns": str(turns)}),
+            sources=(Source("p", "Title", "Text.", "faq.md"),),
+            cards=(Card("note", {"value": object() if "unjson" in request.text else 1}),),
+            quick_replies=("More",),
+            trace=(Stage("search", 1.5),),
+        )
+
+    def _pieces(self, request: TurnRequest) -> list[str]:
+        return [f"{number} {request.text}. " for number in range(self.pieces)]
+
+
+@contextlib.asynccontextmanager
+async def running(
+    settings: Settings, runner: Any, *, store: SessionStore | None = None, **options: Any
+) -> AsyncIterator[Server]:
+    """A server that listens; closed at the end."""
+    server = Server(settings, runner, store or open_session_store(settings.data), **options)
+    async with server:
+        yield server
+
+
+class Client:
+    """A well-behaved client: keeps session and last_seq, and puts the conversation together by the rules."""
+
+    def __init__(self, server: Server, **hello: Any) -> None:
+        self.server = server
+        self.hello = hello
+        self.session: str | None = None
+        self.last_seq = 0
+        self.ready: dict[str, Any] = {}
+        self.events: list[dict[str, Any]] = []  # numbered ones, each once
+        self.errors: list[dict[str, Any]] = []
+        self.texts: dict[str, str] = {}
+        self.done: dict[str, dict[str, Any]] = {}
+        self.asked: dict[str, str] = {}
+        self._socket: ClientConnection | None = None
+
+    @property
+    def socket(self) -> ClientConnection:
+        assert self._socket is not None
+        return self._socket
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def connect(self, server: Server | None = None, *, greet: bool = True, **options: Any) -> None:
+        self.server = server or self.server
+        self._socket = await connect(
+            f"ws://127.0.0.1:{self.server.port}/ws", compression=None, proxy=None, max_size=None, **options
+        )
+        if not greet:
+            return
+        hello = {"type": "hello", "v": 1, **self.hello}
+        if self.session:
+            hello |= {"session": self.session, "last_seq": self.last_seq}
+        await self.send(**hello)
+        self.ready = await self.wait_for("ready")
+        self.session = self.ready["session"]
+        if not self.ready["resumed"]:
+            self.last_seq = 0
+
+    async def close(self) -> None:
+        if self._socket is not None:
+            await self._socket.close()
+
+    def cut(self) -> None:
+        """Lose the connection as a phone does: no goodbye."""
+        self.socket.transport.abort()
+
+    async def send(self, **message: Any) -> None:
+        await self.socket.send(json.dumps(message))
+
+    async def ask(self, text: str, message_id: str | None = None) -> str:
+        message_id = message_id or os.urandom(6).hex()
+        self.asked[message_id] = text
+        await self.send(type="user.text", id=message_id, text=text)
+        return message_id
+
+    async def receive(self) -> dict[str, Any]:
+        async with asyncio.timeout(GUARD_S):
+            message: dict[str, Any] = json.loads(await self.socket.recv())
+        self._note(message)
+        return message
+
+    def _note(self, message: dict[str, Any]) -> None:
+        if message["type"] == "error":
+            self.errors.append(message)
+        if message["type"] not in NUMBERED or message["seq"] <= self.last_seq:
+            return
+        self.last_seq = message["seq"]
+        self.events.append(message)
+        if message["type"] == "turn.started":
+            self.texts[message["turn"]] = ""
+        elif message["type"] == "delta":
+            self.texts[message["turn"]] += message["text"]
+        elif message["type"] == "turn.done":
+            assert message["turn"] not in self.done, "a second terminal event"
+            self.done[message["turn"]] = message
+
+    async def wait_for(self, kind: str, when: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
+        """Receive up to a message of a type."""
+        while True:
+            message = await self.receive()
+            if message["type"] == kind and (when is None or when(message)):
+                return message
+
+    async def answer(self, text: str, message_id: str | None = None) -> dict[str, Any]:
+        """Ask and wait for the end of that turn."""
+        message_id = await self.ask(text, message_id)
+        started = await self.wait_for("turn.started", lambda event: event["id"] == message_id)
+        return await self.wait_for("turn.done", lambda event: event["turn"] == started["turn"])
+
+
+def run(test: Awaitable[None]) -> None:
+    """Run a test's coroutine with a guard against hanging."""
+
+    async def guarded() -> None:
+        async with asyncio.timeout(100):
+            await test
+
+    asyncio.run(guarded())
