@@ -26,7 +26,7 @@ from assistant.dialogue.hours import is_staffed
 from assistant.dialogue.options import pick
 from assistant.dialogue.policy import Evidence, decide
 from assistant.errors import AssistantError, BackendError
-from assistant.protocols import Embedder, GenerationRequest, Generator, Quote, Skill, SkillOutcome
+from assistant.protocols import Embedder, GenerationRequest, Generator, Quote, Skill, SkillCall, SkillOutcome
 from assistant.records import (
     Card,
     Decision,
@@ -325,7 +325,15 @@ class Engine:
         try:
             outcome = await loop.run_in_executor(
                 self._executor,
-                lambda: skill.run(decision.slots, request.customer, confirmed=decision.confirmed),
+                skill.run,
+                SkillCall(
+                    text=request.text,
+                    slots=decision.slots,
+                    confirmed=decision.confirmed,
+                    customer=request.customer,
+                    session=request.session,
+                    signals=request.signals,
+                ),
             )
         except BackendError as error:
             _LOG.warning("skill %s failed: %s", decision.action, error)

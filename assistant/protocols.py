@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.records import Card, Knowledge, Message, Passage, Source, TurnEvent, TurnRequest
+from assistant.records import Card, Knowledge, Message, Passage, Signal, Source, TurnEvent, TurnRequest
 
 Vectors = NDArray[np.float32]
 
@@ -124,13 +124,36 @@ class SkillOutcome:
     invalid: tuple[str, ...] = ()
 
 
-class Skill(Protocol):
-    """An action the policy may call by name."""
+@dataclass(frozen=True, slots=True)
+class SkillCall:
+    """What a skill is called with.
 
-    def run(self, slots: Mapping[str, str], customer: str, *, confirmed: bool = False) -> SkillOutcome:
+    Attributes:
+        text: the customer's words.
+        slots: values by slot name, in the canonical form of understanding/slots.py.
+        confirmed: the customer has said an explicit yes to what this skill asked (`SkillOutcome.confirm`).
+        customer: the signed-in customer's id, "" for a guest.
+        session: id of the conversation.
+        signals: what the customer did with products in this session, oldest first.
+    """
+
+    text: str
+    slots: Mapping[str, str]
+    confirmed: bool = False
+    customer: str = ""
+    session: str = ""
+    signals: tuple[Signal, ...] = ()
+
+
+class Skill(Protocol):
+    """An action the policy may call by the name that intents.yaml gives as `action`."""
+
+    def run(self, call: SkillCall) -> SkillOutcome:
         """Do it, or say what is missing. Blocking: call from an executor.
 
-        Raises: BackendError: the back-office is down; the engine then says so honestly.
+        A skill that changes the world returns `confirm=True` first and acts only when `call.confirmed` is set;
+        doing the same twice changes nothing more.
+        Raises: BackendError: the system behind it is down; the engine then says so honestly.
         """
 
 

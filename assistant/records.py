@@ -338,14 +338,30 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """What a customer did with a product in this session: `kind` is "view", "tap", "dismiss" or "purchase"."""
+
+    kind: str
+    sku: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """One utterance and all a turn may depend on."""
+    """One utterance and all a turn may depend on.
+
+    Attributes:
+        customer: the signed-in customer's id, "" for a guest; proven by the shop's credential, never by the text.
+        session: id of the conversation, for skills that remember within it.
+        signals: what the customer did with products in this session, oldest first.
+    """
 
     text: str
     history: tuple[Message, ...] = ()
     state: DialogueState = DialogueState()
     language: str = "en"
     customer: str = ""
+    session: str = ""
+    signals: tuple[Signal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

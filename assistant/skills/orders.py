@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
-from assistant.protocols import SkillOutcome
+from assistant.protocols import SkillCall, SkillOutcome
 from assistant.records import Card, Order, Product, Source
 
 _CANCELLABLE = ("placed",)
@@ -41,9 +41,9 @@ class OrderStatus:
         self._orders = orders
         self._products = products
 
-    def run(self, slots: Mapping[str, str], customer: str, *, confirmed: bool = False) -> SkillOutcome:
+    def run(self, call: SkillCall) -> SkillOutcome:
         """Look the order up; an unknown number is asked for again."""
-        number = slots["order_number"]
+        number = call.slots["order_number"]
         order = self._orders.order(number)
         if order is None:
             return _unknown(number)
@@ -72,9 +72,9 @@ class CancelOrder:
         self._orders = orders
         self._products = products
 
-    def run(self, slots: Mapping[str, str], customer: str, *, confirmed: bool = False) -> SkillOutcome:
+    def run(self, call: SkillCall) -> SkillOutcome:
         """Ask for a yes, then cancel; doing it twice changes nothing more."""
-        number = slots["order_number"]
+        number = call.slots["order_number"]
         order = self._orders.order(number)
         if order is None:
             return _unknown(number)
@@ -90,7 +90,7 @@ class CancelOrder:
                 sources,
                 (order_card(order, items),),
             )
-        if not confirmed:
+        if not call.confirmed:
             return SkillOutcome(
                 f"Order {number} ({items}, {order.total:.2f} {order.currency}) can still be cancelled. "
                 "Shall I cancel it now? Please answer yes or no.",

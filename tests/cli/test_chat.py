@@ -163,5 +163,6 @@ def test_wrapped_stream_breaks_between_words_however_it_is_cut() -> None:
         stream.end()
         shown.add("".join(out))
     assert shown == {
-        "  one two three four\n  five six seven\n  - item eight nine ten\n  三天送达三天送达三天\n  送达 end\n"
+        "  one two three four\n  five six seven\n  - item eight nine ten\n"
+        "  三天送达三天送达三天\n  送达 end\n"
     }

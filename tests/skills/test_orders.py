@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from assistant.errors import BackendError
+from assistant.protocols import SkillCall
 from assistant.records import Order, Product
 from assistant.skills.orders import CancelOrder, OrderStatus, describe_items
 from assistant.storage.backoffice import BackOffice
@@ -29,7 +30,7 @@ def office(tmp_path: Path) -> Iterator[BackOffice]:
 
 def test_status_names_items_and_day_but_nobody(office: BackOffice) -> None:
     """The reply says what is coming and when; name, address and mail stay out of everything."""
-    outcome = OrderStatus(office, PRODUCTS).run({"order_number": "AB-00002"}, "")
+    outcome = OrderStatus(office, PRODUCTS).run(SkillCall("", {"order_number": "AB-00002"}))
     assert outcome.reply == (
         "Your order AB-00002 (2 x Lumo lamp and T-1) has been shipped. "
         "It comes on Monday 23 November between 08:00 and 12:00. Paid by wallet."
@@ -40,7 +41,7 @@ def test_status_names_items_and_day_but_nobody(office: BackOffice) -> None:
 
 def test_unknown_number_is_asked_for_again(office: BackOffice) -> None:
     """The wrong number is forgotten and the slot stays open."""
-    outcome = OrderStatus(office, PRODUCTS).run({"order_number": "AB-99999"}, "")
+    outcome = OrderStatus(office, PRODUCTS).run(SkillCall("", {"order_number": "AB-99999"}))
     assert (outcome.missing, outcome.invalid) == ("order_number", ("order_number",))
     assert "AB-99999" in outcome.reply
 
@@ -49,16 +50,16 @@ def test_cancelling_waits_for_a_yes(office: BackOffice) -> None:
     """Nothing changes before the confirmation, and the second confirmation changes nothing more."""
     skill = CancelOrder(office, PRODUCTS)
     slots = {"order_number": "AB-00001"}
-    assert skill.run(slots, "").confirm
+    assert skill.run(SkillCall("", slots)).confirm
     assert office.order("AB-00001") == PLACED
-    assert skill.run(slots, "", confirmed=True).reply.startswith("Done")
+    assert skill.run(SkillCall("", slots, confirmed=True)).reply.startswith("Done")
     assert office.order("AB-00001") == replace(PLACED, status="cancelled")
-    assert "already cancelled" in skill.run(slots, "", confirmed=True).reply
+    assert "already cancelled" in skill.run(SkillCall("", slots, confirmed=True)).reply
 
 
 def test_order_on_its_way_is_not_cancelled(office: BackOffice) -> None:
     """A confirmed cancellation of a shipped order is refused."""
-    outcome = CancelOrder(office, PRODUCTS).run({"order_number": "AB-00002"}, "", confirmed=True)
+    outcome = CancelOrder(office, PRODUCTS).run(SkillCall("", {"order_number": "AB-00002"}, confirmed=True))
     assert "can't cancel" in outcome.reply
     assert office.order("AB-00002") == SENT
 

@@ -14,13 +14,26 @@ import json
 import platform
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from training.retrieval import biencoder, corpus, crossencoder, export, fit, intents, measure, opentext, ranking, reference
+from training.retrieval import (
+    biencoder,
+    corpus,
+    crossencoder,
+    export,
+    fit,
+    inputs,
+    intents,
+    measure,
+    opentext,
+    ranking,
+    reference,
+)
 from training.retrieval.corpus import Business
 from training.retrieval.inputs import Inputs
 from training.retrieval.measure import Scored
@@ -124,14 +137,24 @@ class TorchReranker:
 
 
 def write_onnx(run: Run) -> None:
-    """Both bodies as int8 ONNX."""
-    shape = run.plain()[0].shape
-    for name, head in (("encoder", "vector"), ("rerank", "logit")):
-        state = torch.load(run.runs / f"{name}.pt", weights_only=True)["model"]
+    """Both bodies as int8 ONNX, their channels evened out on some training businesses."""
+    body, table = load_body(run.package)
+    alone: list[tuple[list[int], int]] = []
+    pairs: list[tuple[list[int], int]] = []
+    for business in run.businesses("train")[::10]:
+        shown = [run.reader.passage(p.title, p.text) for p in business.passages]
+        asked = [run.reader.query(q.text, q.history) for q in business.questions]
+        alone += [(row, len(row)) for row in map(inputs.single, shown + asked)]
+        pairs += [inputs.pair(row, shown[i % len(shown)]) for i, row in enumerate(asked)]
+    for name, head, rows in (("encoder", "vector", alone), ("rerank", "logit", pairs)):
+        state = torch.load(run.runs / f"{name}.pt", weights_only=True, map_location="cpu")["model"]
+        own = {k.removeprefix("body."): v for k, v in state.items() if not k.startswith(("dense", "out"))}
+        body.load_state_dict(own)
+        peaks = export.activation_peaks(body, table, rows)
         folder = run.models / ("encoder" if head == "vector" else "reranker")
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "model.onnx"
-        export.build({k: v.numpy() for k, v in state.items()}, shape, path, head)
+        export.build({k: v.numpy() for k, v in state.items()}, body.shape, path, head, peaks)
         run.log(f"export: {folder.name}/model.onnx {path.stat().st_size} bytes {_sha256(path)}")
 
 
@@ -149,7 +172,7 @@ def fit_constants(run: Run, count: int) -> None:
     vectorizer, judge = serving_parts(run)
     businesses = run.businesses("validation")
     scored = measure.score_signals(businesses, run.reader, vectorizer)
-    constants = fit.fit_first(scored, Constants(count, *_tail(fit.START)))
+    constants = fit.fit_first(scored, replace(fit.START, candidates=count))
     scored = measure.add_logits(scored, businesses, run.reader, judge, constants)
     constants = fit.fit_calibration(scored, fit.fit_order(scored, constants))
     about = {
@@ -249,10 +272,6 @@ def main() -> None:
         began = time.perf_counter()
         actions[name]()
         run.log(f"{name}: done in {time.perf_counter() - began:.0f} s")
-
-
-def _tail(constants: Constants) -> tuple[Any, ...]:
-    return constants.first, constants.fused, constants.calibration, constants.intercept
 
 
 def _sha256(path: Path) -> str:

@@ -167,15 +167,20 @@ def build(
     onnx.save(model, str(path))
 
 
-def smoothing(peaks: Array, weight: Array, share: float = 0.5) -> Array:
+def smoothing(peaks: Array, weight: Array, share: float = 0.8) -> Array:
     """Divisors of the input channels: peak^share / largest weight^(1 - share) (SmoothQuant, arXiv 2211.10438)."""
     largest = np.maximum(np.abs(weight).max(0), 1e-5)
     divisors: Array = (np.maximum(peaks, 1e-5) ** share / largest ** (1 - share)).astype(np.float32)
     return divisors
 
 
-def activation_peaks(body: Body, table: torch.Tensor, rows: Sequence[Sequence[int]], chunk: int = 32) -> dict[str, Array]:
-    """Largest magnitude of every input channel of every large product over some rows (with special tokens)."""
+def activation_peaks(
+    body: Body, table: torch.Tensor, rows: Sequence[tuple[list[int], int]], chunk: int = 32
+) -> dict[str, Array]:
+    """Largest magnitude of every input channel of every large product.
+
+    rows: ids with special tokens, and where the second segment begins (the row's length if there is none).
+    """
     peaks: dict[str, torch.Tensor] = {}
 
     def watch(name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
@@ -189,7 +194,8 @@ def activation_peaks(body: Body, table: torch.Tensor, rows: Sequence[Sequence[in
     hooks = [module.register_forward_pre_hook(watch(name)) for name, module in names]
     with torch.no_grad():
         for at in range(0, len(rows), chunk):
-            ids, mask, types = inputs.padded(rows[at : at + chunk])
+            some = rows[at : at + chunk]
+            ids, mask, types = inputs.padded([ids for ids, _ in some], [start for _, start in some], multiple=1)
             body(table[torch.from_numpy(ids)], torch.from_numpy(mask), torch.from_numpy(types))
     for hook in hooks:
         hook.remove()

@@ -16,7 +16,7 @@ from training.retrieval.measure import ANSWERABLE, Scored
 from training.retrieval.ranking import Constants, Floats
 
 # Before anything is fitted: measured on the untuned encoder.
-START = Constants(10, (10.0, 8.0, 4.0), (0.0, 10.0, 8.0, 4.0), (0.0,) * len(ranking.EVIDENCE), 0.0)
+START = Constants(10, 3, 0.98, (10.0, 8.0, 4.0), (0.0, 10.0, 8.0, 4.0), (0.0,) * len(ranking.EVIDENCE), 0.0)
 # A hidden-passage question counts this much beside a real one, so that the probability fits the natural mix
 # of questions and still knows near-misses.
 HIDDEN_WEIGHT = 0.1

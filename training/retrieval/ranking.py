@@ -22,12 +22,16 @@ EVIDENCE = ("best", "margin", "mass", "logit", "dense", "lexical")
 class Constants:
     """Everything fitted after the weights.
 
+    candidates, least, coverage: the reranker reads the fewest passages that hold `coverage` of the first
+        stage's softmax over the base, but at least `least` and at most `candidates`.
     first: weights of SIGNALS in the first stage.
     fused: weight of the reranker's logit, then of SIGNALS, in the final order.
     calibration: weights of EVIDENCE; `intercept` is added.
     """
 
     candidates: int
+    least: int
+    coverage: float
     first: tuple[float, ...]
     fused: tuple[float, ...]
     calibration: tuple[float, ...]
@@ -49,6 +53,8 @@ def load_constants(path: Path) -> Constants:
     data = json.loads(path.read_text(encoding="utf-8"))
     return Constants(
         candidates=int(data["candidates"]),
+        least=int(data["least"]),
+        coverage=float(data["coverage"]),
         first=tuple(float(data["first"][name]) for name in SIGNALS),
         fused=tuple(float(data["fused"][name]) for name in ("logit", *SIGNALS)),
         calibration=tuple(float(data["calibration"][name]) for name in EVIDENCE),
@@ -60,6 +66,8 @@ def save_constants(constants: Constants, path: Path, about: dict[str, str]) -> N
     """Write the constants; `about` says what they were fitted on."""
     data = {
         "candidates": constants.candidates,
+        "least": constants.least,
+        "coverage": constants.coverage,
         "first": dict(zip(SIGNALS, _short(constants.first), strict=True)),
         "fused": dict(zip(("logit", *SIGNALS), _short(constants.fused), strict=True)),
         "calibration": {
@@ -77,8 +85,16 @@ def first_stage(constants: Constants, signals: Floats) -> Floats:
 
 
 def candidates(constants: Constants, signals: Floats) -> NDArray[np.intp]:
-    """Positions of the passages to rerank, best first; ties keep the order of the base."""
-    return np.argsort(-first_stage(constants, signals), kind="stable")[: constants.candidates]
+    """Positions of the passages to rerank, best first; ties keep the order of the base.
+
+    Where the first stage is sure, few are read; where it is not, up to `constants.candidates`.
+    """
+    scores = first_stage(constants, signals)
+    order = np.argsort(-scores, kind="stable")
+    shares = np.exp(scores[order] - scores.max(initial=-np.inf))
+    held = np.cumsum(shares / shares.sum())
+    enough = int(np.searchsorted(held, constants.coverage)) + 1
+    return order[: min(max(enough, constants.least), constants.candidates)]
 
 
 def fused_scores(constants: Constants, signals: Floats, logits: Floats) -> Floats:
