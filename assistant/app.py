@@ -25,7 +25,7 @@ from assistant.retrieval.calibration import Calibration
 from assistant.retrieval.search import Fusion, PassageSearch
 from assistant.retrieval.selftest import titles_not_found
 from assistant.retrieval.units import passage_units
-from assistant.skills.orders import CancelOrder, OrderStatus
+from assistant.skills.orders import OrderSkills
 from assistant.storage.backoffice import BackOffice
 from assistant.storage.snapshots import DraftSnapshot, Snapshot, SnapshotStore
 from assistant.understanding.intents import IntentModel, fit_intents
@@ -111,8 +111,7 @@ class LiveEngine(Engine):
         products = {product.sku: product for product in knowledge.products}
         skills: dict[str, Skill] = {}
         if knowledge.orders:
-            skills["order_status"] = OrderStatus(self._backoffice, products)
-            skills["cancel_order"] = CancelOrder(self._backoffice, products)
+            skills |= OrderSkills(self._backoffice, products, knowledge.passages).by_action
         accepted = self._settings.accepted_wrong_answers
         return Base(
             snapshot_id=snapshot.id,
@@ -170,7 +169,7 @@ def run_ingest(
 
     def calibrate(draft: DraftSnapshot) -> Mapping[str, Any]:
         search = _search(settings, draft.knowledge, draft, general, reranker)
-        return calibrate_base(search, draft.units, embedder, general).to_json()
+        return calibrate_base(search, draft.knowledge.passages, embedder, general).to_json()
 
     def self_test(draft: DraftSnapshot) -> Sequence[str]:
         search = _search(settings, draft.knowledge, draft, general, None)

@@ -55,6 +55,8 @@ from assistant.understanding.slots import find_slots
 
 _LOG = logging.getLogger(__name__)
 _PIECES_WAITING = 256  # pieces between the generator's thread and the loop; when full, the generator waits
+_SKILLS_AT_ONCE = 16  # threads for skills; they wait for other systems, and must not hold up the models
+_SKILL_DEADLINE_S = 2.9  # an honest reply goes out within three seconds
 _YES_NO = "yes_no"
 _YES_NO_SPEC = SlotSpec(_YES_NO, _YES_NO)
 
@@ -85,6 +87,7 @@ class _Plan:
     stages: tuple[Stage, ...]
     sources: tuple[Source, ...] = ()
     quotes: tuple[Quote, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 class _Clock:
@@ -117,6 +120,7 @@ class Engine:
         self._generator = generator
         self._now = now
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="model")
+        self._skill_executor = ThreadPoolExecutor(_SKILLS_AT_ONCE, thread_name_prefix="skill")
         self.embedder = embedder
 
     # --- what the surfaces see -----------------------------------------------------------------------------
@@ -138,6 +142,7 @@ class Engine:
     def close(self) -> None:
         """Let running model calls finish and end the threads. May be called twice."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+        self._skill_executor.shutdown(wait=True, cancel_futures=True)
 
     def retrieve(self, text: str, history: Sequence[Message] = ()) -> Retrieval:
         """Rank passages for a question, as a turn would. Blocking."""
@@ -255,6 +260,7 @@ class Engine:
             yes_no=yes_no,
             choice=choice,
             actions=frozenset(base.skills),
+            signed_in=bool(request.customer),
         )
         decision, after = decide(evidence, state, intents, base.knowledge.shop)
         decision = self._with_handover_words(base, decision)
@@ -323,8 +329,8 @@ class Engine:
         skill = base.skills[decision.action]
         loop = asyncio.get_running_loop()
         try:
-            outcome = await loop.run_in_executor(
-                self._executor,
+            running = loop.run_in_executor(
+                self._skill_executor,
                 skill.run,
                 SkillCall(
                     text=request.text,
@@ -335,18 +341,26 @@ class Engine:
                     signals=request.signals,
                 ),
             )
-        except BackendError as error:
-            _LOG.warning("skill %s failed: %s", decision.action, error)
+            outcome = await asyncio.wait_for(running, _SKILL_DEADLINE_S)
+        except (BackendError, TimeoutError) as error:
+            _LOG.warning("skill %s failed: %s", decision.action, error or "no answer in time")
             shop = base.knowledge.shop
             outcome = SkillOutcome(
                 f"I can't reach our order system right now, so I can't say. Please try again in a few minutes. "
                 f"{shop.handover_offer}"
             )
         slots = {name: value for name, value in state.slots.items() if name not in outcome.invalid}
+        slots |= outcome.filled
         awaiting = outcome.missing or ("confirm" if outcome.confirm else "")
         state = replace(state, slots=slots, awaiting=awaiting)
         stage = Stage("skill", (time.perf_counter() - started) * 1000, {"action": decision.action})
-        plan = replace(plan, state=state, stages=(*plan.stages, stage), sources=outcome.sources)
+        plan = replace(
+            plan,
+            state=state,
+            stages=(*plan.stages, stage),
+            sources=outcome.sources,
+            choices=outcome.choices,
+        )
         return plan, outcome.reply, outcome.cards
 
     async def _stream(
@@ -448,7 +462,7 @@ def _result(
         plan.state,
         sources=sources,
         cards=cards,
-        quick_replies=quick_replies(decision),
+        quick_replies=plan.choices or quick_replies(decision),
         ai_generated=generative and decision.kind is DecisionKind.ANSWER,
         trace=(*plan.stages, composition),
     )

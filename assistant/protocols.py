@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -114,6 +114,8 @@ class SkillOutcome:
         missing: slot to ask for next (its prompt is in `reply`), or "".
         confirm: True if `reply` asks for an explicit yes before anything changes.
         invalid: slots whose value was refused and must be forgotten.
+        filled: slots that the skill worked out by itself, to be remembered.
+        choices: what the customer is likely to say next, offered for tapping.
     """
 
     reply: str
@@ -122,6 +124,8 @@ class SkillOutcome:
     missing: str = ""
     confirm: bool = False
     invalid: tuple[str, ...] = ()
+    filled: Mapping[str, str] = field(default_factory=dict)
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

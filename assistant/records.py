@@ -135,7 +135,13 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order of the demonstration back-office; fields as in knowledge/orders.csv."""
+    """One order, as the back-office knows it; fields as in knowledge/orders.csv.
+
+    Attributes:
+        customer: the name.
+        customer_id: the signed-in customer's id; "" for an order placed as a guest.
+        returning: items for which a return is registered, written like `items`.
+    """
 
     order_number: str
     customer: str
@@ -150,6 +156,38 @@ class Order:
     slot: str = ""
     address: str = ""
     note: str = ""
+    customer_id: str = ""
+    returning: str = ""
+
+
+class OrderChangeKind(StrEnum):
+    """What a customer may have changed about an order."""
+
+    CANCEL = "cancel"
+    DELIVERY = "delivery"
+    ADDRESS = "address"
+    RETURN = "return"
+
+
+class Refusal(StrEnum):
+    """Why a back-office did not change an order."""
+
+    CONFLICT = "conflict"  # the order is no longer as it was read
+    LIMIT = "limit"  # changed too often, or too far from the first agreement
+    NOT_POSSIBLE = "not_possible"  # the shop's own rules forbid it
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChange:
+    """One change of an order.
+
+    Attributes:
+        values: "slot" for DELIVERY ("2026-11-25 08:00-12:00"), "address" for ADDRESS, "items" (as in `Order`),
+            "reason" and "method" ("drop-off" or "collection") for RETURN; nothing for CANCEL.
+    """
+
+    kind: OrderChangeKind
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

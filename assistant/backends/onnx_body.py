@@ -54,13 +54,12 @@ class WordPieces:
 class OnnxBody:
     """One ONNX file of the project with the word embeddings it is fed with. Safe from several threads."""
 
-    def __init__(self, file: Path, output: str, batch: int, threads: int) -> None:
+    def __init__(self, file: Path, output: str, threads: int) -> None:
         """Open a model.
 
         Args:
             file: the graph.
             output: name of its output.
-            batch: rows run together; rows of like length are.
             threads: inside one run.
 
         Raises: ConfigError: the graph or the package with the word embeddings is missing or unreadable.
@@ -84,41 +83,29 @@ class OnnxBody:
             raise ConfigError(f"model {file} cannot be loaded: {error}") from error
         self._takes_types = any(given.name == "types" for given in self._session.get_inputs())
         self._output = output
-        self._batch = batch
         self._table = _word_embeddings(folder / "model.safetensors")
         self.pieces = WordPieces(folder)
         self.digest = digest([file, folder / "model.safetensors", folder / "tokenizer.json"])
 
-    def run(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
-        """Outputs of the rows, in order.
+    def run(self, row: Row) -> NDArray[np.float32]:
+        """Output for one row.
+
+        Rows run one by one: int8 activations are scaled over all that runs together, so that in a batch a text's
+        vector would depend on the texts beside it. For passages this costs nothing, for short texts two fifths
+        of the rate (docs/decisions/2026-11-21-encoder-backend.md).
 
         Raises: BackendError: the model failed.
         """
-        found: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(rows)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
-        for start in range(0, len(order), self._batch):
-            chosen = order[start : start + self._batch]
-            outputs = self._run_batch([rows[i] for i in chosen])
-            for i, output in zip(chosen, outputs, strict=True):
-                found[i] = output
-        return found
-
-    def _run_batch(self, rows: Sequence[Row]) -> NDArray[np.float32]:
-        width = max(len(row.ids) for row in rows)
-        ids = np.zeros((len(rows), width), np.int64)
-        mask = np.zeros((len(rows), width), np.float32)
-        types = np.zeros((len(rows), width), np.int64)
-        for i, row in enumerate(rows):
-            ids[i, : len(row.ids)] = row.ids
-            mask[i, : len(row.ids)] = 1
-            types[i, row.second : len(row.ids)] = 1
-        given: dict[str, NDArray[Any]] = {"embeds": self._table[ids], "mask": mask}
+        ids = np.array(row.ids, np.int64)[None]
+        given: dict[str, NDArray[Any]] = {"embeds": self._table[ids], "mask": np.ones(ids.shape, np.float32)}
         if self._takes_types:
-            given["types"] = types
+            given["types"] = (np.arange(ids.shape[1])[None] >= row.second).astype(np.int64)
         try:
-            output: NDArray[np.float32] = self._session.run([self._output], given)[0]
+            output: NDArray[np.float32] = self._session.run([self._output], given)[0][0]
         except Exception as error:  # onnxruntime's own classes share no base of their own
-            raise BackendError(f"model {self.digest} failed on {len(rows)} rows: {error}") from error
+            raise BackendError(
+                f"model {self.digest} failed on a row of {ids.size} tokens: {error}"
+            ) from error
         return output
 
 

@@ -11,13 +11,12 @@ from assistant.backends.onnx_body import CLS, PASSAGE_TOKENS, SEP, OnnxBody, Row
 from assistant.backends.weights import BUILTIN_NAME
 from assistant.protocols import Vectors
 
-_BATCH = 8
-
 
 class OnnxEmbedder:
     """An `Embedder` over models/retrieval/encoder. An empty text is embedded like any other.
 
-    A text longer than 128 word pieces is cut at its end, as in training.
+    A text longer than 128 word pieces is cut at its end, as in training. A text has the same vector whatever it
+    is embedded together with.
 
     Attributes:
         name: short name for logs.
@@ -29,7 +28,7 @@ class OnnxEmbedder:
         Raises: ConfigError: a file is missing or broken.
         """
         self.name = BUILTIN_NAME
-        self._body = OnnxBody(folder / "encoder" / "model.onnx", "vector", _BATCH, threads)
+        self._body = OnnxBody(folder / "encoder" / "model.onnx", "vector", threads)
         self._identity = f"{self.name}/onnx-int8/{self._body.digest}"
         self._dimension = int(self._rows([""]).shape[1])
 
@@ -49,6 +48,6 @@ class OnnxEmbedder:
 
     def _rows(self, texts: Sequence[str]) -> Vectors:
         ids = self._body.pieces.ids(texts)
-        rows = [Row([CLS, *some[:PASSAGE_TOKENS], SEP], len(some) + 2) for some in ids]
-        vectors = np.stack(self._body.run(rows))
+        rows = (Row([CLS, *some[:PASSAGE_TOKENS], SEP], len(some) + 2) for some in ids)
+        vectors = np.stack([self._body.run(row) for row in rows])
         return np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

@@ -12,7 +12,6 @@ from assistant.backends.onnx_body import CLS, PASSAGE_TOKENS, QUERY_TOKENS, SEP,
 from assistant.backends.weights import BUILTIN_NAME
 from assistant.records import Message, Passage, Role
 
-_BATCH = 5
 _HISTORY_MESSAGES = 4
 
 
@@ -24,7 +23,7 @@ class OnnxReranker:
 
         Raises: ConfigError: a file is missing or broken.
         """
-        self._body = OnnxBody(folder / "reranker" / "model.onnx", "logit", _BATCH, threads)
+        self._body = OnnxBody(folder / "reranker" / "model.onnx", "logit", threads)
         self._identity = f"{BUILTIN_NAME}-reranker/onnx-int8/{self._body.digest}"
 
     @property
@@ -40,11 +39,11 @@ class OnnxReranker:
             return np.zeros(0, np.float32)
         query = self._query(question, history)
         texts = [f"{passage.title}. {passage.text}" for passage in passages]
-        rows = [
+        rows = (
             Row([CLS, *query, SEP, *ids[:PASSAGE_TOKENS], SEP], len(query) + 2)
             for ids in self._body.pieces.ids(texts)
-        ]
-        return np.array(self._body.run(rows), np.float32).reshape(len(passages))
+        )
+        return np.array([self._body.run(row) for row in rows], np.float32).reshape(len(passages))
 
     def _query(self, question: str, history: Sequence[Message]) -> list[int]:
         """Ids of the question, with as much of the history's end before it as fits."""

@@ -17,8 +17,8 @@ import click
 from assistant.errors import AssistantError
 
 if TYPE_CHECKING:
-    from assistant.config import Settings
     from assistant.app import LiveEngine
+    from assistant.config import Settings
 
 R = TypeVar("R")
 
@@ -89,18 +89,25 @@ def with_settings(function: Callable[..., R]) -> Callable[..., R]:
     return command
 
 
-def read_settings(verbose: int, **flags: Any) -> Settings:
+def read_settings(verbose: int, *, service: bool = False, **flags: Any) -> Settings:
     """Settings from flags, environment and file; sets the log level on stderr.
+
+    A service logs as the settings say; other commands only warnings, unless `log_level` was set or -v is given.
 
     Raises: ConfigError.
     """
     from assistant.config import load_settings
 
-    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(
-        stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    return load_settings(**flags)
+    settings = load_settings(**flags)
+    level = logging.WARNING
+    if service or "log_level" in settings.model_fields_set:
+        level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    level = (level, min(level, logging.INFO), logging.DEBUG)[min(verbose, 2)]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(level)  # some libraries set their own logger to DEBUG
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level)
+    return settings
 
 
 @contextlib.contextmanager

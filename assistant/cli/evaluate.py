@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +19,14 @@ from assistant.cli.common import open_engine, print_json, progress_line, read_se
 from assistant.errors import ConfigError
 
 if TYPE_CHECKING:
-    from assistant.config import Settings
     from assistant.app import LiveEngine
+    from assistant.config import Settings
     from assistant.evaluation.files import FileKind
     from assistant.records import Intent
+
+
+# Figures by which the encoder was chosen; taken along so that an evaluation runs the encoder that serves.
+_MEASURED = "encoder-choice.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,9 @@ class Bases:
         self.settings = settings
         self._knowledge = knowledge
         self._open: tuple[str, LiveEngine] | None = None
-        self._stack = contextlib.ExitStack()
+        self._engines = contextlib.ExitStack()
+        self._folders = contextlib.ExitStack()
+        self._temporary: Settings | None = None
 
     def engine(self, path: Path) -> LiveEngine:
         """The engine on the base that belongs to an evaluated file.
@@ -130,27 +137,34 @@ class Bases:
         source = (self._knowledge or "").replace("{name}", path.name.partition(".")[0])
         if self._open and self._open[0] == source:
             return self._open[1]
-        self.close()
-        settings = self._ingested(source) if source else self.settings
-        engine = self._stack.enter_context(open_engine(settings))
+        self._engines.close()
+        engine = self._engines.enter_context(open_engine(self._ingested(source) if source else self.settings))
         self._open = (source, engine)
         return engine
 
     def _ingested(self, source: str) -> Settings:
+        """Settings of the temporary data folder, which holds the base of `source` from now on."""
         if not Path(source).exists():
             raise ConfigError(f"--knowledge: {source} does not exist")
         from assistant.app import run_ingest
 
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="assistant-evaluate-"))
-        settings = self.settings.model_copy(update={"data": Path(folder)})
+        if self._temporary is None:
+            folder = Path(
+                self._folders.enter_context(tempfile.TemporaryDirectory(prefix="assistant-evaluate-"))
+            )
+            self._temporary = self.settings.model_copy(update={"data": folder})
+            measured = self.settings.data / _MEASURED
+            if measured.is_file():
+                shutil.copy(measured, folder / _MEASURED)
         with progress_line(f"ingesting {source}"):
-            run_ingest(settings, [Path(source)])
-        return settings
+            run_ingest(self._temporary, [Path(source)])
+        return self._temporary
 
     def close(self) -> None:
-        """Close the open engine and remove its temporary base; may be called twice."""
+        """Close the open engine and remove the temporary base; may be called twice."""
         self._open = None
-        self._stack.close()
+        self._engines.close()
+        self._folders.close()
 
 
 def _read(path: Path, limit: int | None) -> Task:

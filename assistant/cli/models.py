@@ -157,7 +157,9 @@ def check_command(settings: Settings, as_json: bool) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", help="What to call it; the folder's name if not given.")
 @click.option(
-    "--kind", type=click.Choice(list(ModelKind)), help="What it is for, where its files do not tell."
+    "--kind",
+    type=click.Choice([kind.value for kind in ModelKind]),
+    help="What it is for, where its files do not tell.",
 )
 @click.option("--licence", default="unknown", help="Licence, for the list.")
 @click.option("--source", default="added by the operator", help="Where it comes from, for the list.")
@@ -196,7 +198,8 @@ def add_command(
         )
     _write_manifest(manifest, [*kept, model])
     click.echo(f"{model.name} ({model.kind}, {_megabytes(model)}) is registered in {manifest}")
-    if model.kind in (ModelKind.ENCODER, ModelKind.RERANKER):
+    loadable = any(name.endswith(".safetensors") for name in model.files)
+    if loadable and model.kind in (ModelKind.ENCODER, ModelKind.RERANKER):
         click.echo(f"use it: ASSISTANT_{model.kind.upper()}={model.folder}, then ingest again")
 
 

@@ -21,6 +21,7 @@ from assistant.records import (
     Retrieval,
     ScoredPassage,
     Shop,
+    SlotSpec,
 )
 from assistant.text import words
 
@@ -42,6 +43,7 @@ TALK_TO_PERSON = "talk_to_person"
 
 _INTENT_SURE = 0.45  # share of the classifier's probability from which the first intent is taken
 _ALMOST_SURE = 0.9  # a passage this probable is answered though another one is near
+_MUCH_SAID = 12  # words; a longer utterance with a value of the pending intent may speak of something else
 _LONG_UTTERANCE = 6  # words; a longer one that starts with a greeting asks something, too
 _MOST_OPTIONS = 3
 _SLOT_TRIES = 2
@@ -67,6 +69,7 @@ class Evidence:
         yes_no: "yes", "no" or "" if neither is said.
         choice: the option that the utterance picks among those offered, or None.
         actions: names of the skills that exist.
+        signed_in: whether the customer is known, so that a skill can find their orders without a number.
     """
 
     text: str
@@ -77,6 +80,7 @@ class Evidence:
     yes_no: str
     choice: Option | None
     actions: frozenset[str]
+    signed_in: bool = False
 
 
 def decide(
@@ -116,6 +120,12 @@ def _pending(
 ) -> tuple[Decision, DialogueState] | None:
     """Go on with an intent that waits for a slot or a confirmation; None if the customer talks of something else."""
     if state.awaiting == "confirm":
+        new = {name: value for name, value in evidence.slots.items() if state.slots.get(name) != value}
+        if new and len(words(evidence.text)) <= _MUCH_SAID:  # "no, Friday": asked again with the new value
+            slots = {**state.slots, **new}
+            return _act(intent, slots, "another value instead of a yes"), replace(
+                state, slots=slots, awaiting=""
+            )
         if evidence.yes_no == "yes":
             return _act(intent, state.slots, "confirmed by the customer", confirmed=True), state
         if evidence.yes_no == "no":
@@ -137,7 +147,7 @@ def _pending(
         return None
     if state.tries + 1 >= _SLOT_TRIES:
         return None
-    prompt = next(slot.prompt for slot in intent.slots if slot.name == state.awaiting)
+    prompt = _prompt(next(slot for slot in intent.slots if slot.name == state.awaiting))
     decision = Decision(
         DecisionKind.ACT,
         f"no {state.awaiting} in the utterance: asked again",
@@ -213,7 +223,16 @@ def _for_intent(
     if intent.action in evidence.actions:
         wanted = {slot.name for slot in intent.slots}
         slots = {name: value for name, value in evidence.slots.items() if name in wanted}
-        missing = next((slot for slot in intent.slots if slot.required and slot.name not in slots), None)
+        missing = next(
+            (
+                slot
+                for slot in intent.slots
+                if slot.required
+                and slot.name not in slots
+                and not (evidence.signed_in and slot.type == "order_number")
+            ),
+            None,
+        )
         state = replace(state, intent=intent.name, slots=slots)
         if missing is not None:
             decision = Decision(
@@ -221,7 +240,7 @@ def _for_intent(
                 f"{why}; asks for {missing.name}",
                 intent=intent.name,
                 slots=slots,
-                reply=missing.prompt or f"Could you tell me the {missing.name.replace('_', ' ')}?",
+                reply=_prompt(missing),
             )
             return decision, replace(state, awaiting=missing.name)
         return _act(intent, slots, why), state
@@ -251,9 +270,13 @@ def _same_intent_again(
     if intent is None or state.awaiting or intent.action not in evidence.actions:
         return None
     required = {slot.name for slot in intent.slots if slot.required}
-    if not required or not required <= evidence.slots.keys() or len(words(evidence.text)) > _LONG_UTTERANCE:
+    if not required or not evidence.slots or len(words(evidence.text)) > _LONG_UTTERANCE:
         return None
     slots = dict(evidence.slots)
+    if not required <= slots.keys():  # "postcode 28205", after a status: still about the same order
+        slots = {**state.slots, **slots}
+    if not required <= slots.keys():
+        return None
     return _act(intent, slots, f"{intent.name} again with a new value"), replace(state, slots=slots, misses=0)
 
 
@@ -317,6 +340,11 @@ def close_passages(retrieval: Retrieval) -> tuple[ScoredPassage, ...]:
 def answering(retrieval: Retrieval) -> tuple[ScoredPassage, ...]:
     """The passages that a reply is made from."""
     return retrieval.ranked[:1]
+
+
+def _prompt(slot: SlotSpec) -> str:
+    """The question that asks for a slot."""
+    return slot.prompt or f"Could you tell me the {slot.name.replace('_', ' ')}?"
 
 
 def _label(intent: Intent) -> str:

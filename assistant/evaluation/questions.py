@@ -134,16 +134,8 @@ async def _ask(
     passages = tuple(name for name in question.passages if name in held)
     reply = None
     if replies:
-        start = time.perf_counter()
-        result: TurnResult | None = None
-        async for event in subject.run(TurnRequest(text=question.text, history=question.history)):
-            if not isinstance(event, Delta):
-                result = event
-            elif "first_delta" not in milliseconds:
-                milliseconds["first_delta"] = (time.perf_counter() - start) * 1e3
-        assert result is not None  # noqa: S101 - promised by TurnRunner
-        milliseconds["turn"] = (time.perf_counter() - start) * 1e3
-        milliseconds |= {stage.name: stage.milliseconds for stage in result.trace}
+        result, outside = await _turn(subject, question)
+        milliseconds = {stage.name: stage.milliseconds for stage in result.trace} | outside
         reply = _compare(question, result, subject.knowledge)
     return Answered(
         id=question.id,
@@ -159,6 +151,20 @@ async def _ask(
         reply=reply,
         milliseconds=milliseconds,
     )
+
+
+async def _turn(subject: Subject, question: Question) -> tuple[TurnResult, dict[str, float]]:
+    """Run a whole turn; its result, and the milliseconds to the first piece and to the end."""
+    start = time.perf_counter()
+    outside: dict[str, float] = {}
+    result: TurnResult | None = None
+    async for event in subject.run(TurnRequest(text=question.text, history=question.history)):
+        if not isinstance(event, Delta):
+            result = event
+        elif not outside:
+            outside["first_delta"] = (time.perf_counter() - start) * 1e3
+    assert result is not None  # noqa: S101 - promised by TurnRunner
+    return result, outside | {"turn": (time.perf_counter() - start) * 1e3}
 
 
 def _compare(question: Question, result: TurnResult, knowledge: Knowledge) -> Reply:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -76,7 +77,7 @@ def _retrieval(figures: Mapping[str, Any]) -> Table:
     rows = {"answer + facts + upset": figures, **figures["by_kind"]}
     for name, row in rows.items():
         values = [_number(row[key]) for key in ("r_at_1", "r_at_3", "r_at_5", "mrr")]
-        table.add_row(name, str(row["n"]), *values, end_section=row is figures)
+        table.add_row(name, str(row["n"]), *values)
     return table
 
 
@@ -121,13 +122,23 @@ def _bar(predicted: float, observed: float) -> Text:
 def _conversations(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
     verdict = f"Conversations: {figures['passed']} passed, {figures['failed']} failed"
     yield Text(verdict, style="red" if figures["failed"] else "green")
-    for failure in figures["failures"]:
-        yield Text.assemble(("✗ ", "red"), (failure["name"], "bold"), f", turn {failure['turn']}")
-        yield Text(f"    customer  {failure['customer']}\n    {failure['what']}")
+    for (name, turn), unmet in groupby(figures["failures"], key=lambda item: (item["name"], item["turn"])):
+        failures = list(unmet)
+        yield Text.assemble(("✗ ", "red"), (name, "bold"), f", turn {turn}")
+        yield Padding(Text(f"customer  {failures[0]['customer']}", style="dim"), (0, 0, 0, 2))
+        for failure in failures:
+            yield Padding(Text(failure["what"]), (0, 0, 0, 2))
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(
+        title=f"\n{title}",
+        box=None,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        padding=(0, 2, 0, 0),
+    )
     for number, column in enumerate(columns):
         left = number == 0 or not column
         table.add_column(column, justify="left" if left else "right", no_wrap=True)

@@ -17,7 +17,7 @@ _PRODUCT_FIELDS = frozenset(
     [*_PRODUCT_COLUMNS, "category", "stock", "description", "image", "model_3d", "related"]
 )
 _ORDER_COLUMNS = ("order_number", "customer", "email", "placed", "status", "items", "total", "currency")
-_ORDER_FIELDS = (*_ORDER_COLUMNS, "delivery_method", "expected", "slot", "address", "note")
+_ORDER_FIELDS = (*_ORDER_COLUMNS, "delivery_method", "expected", "slot", "address", "note", "customer_id")
 _CURRENCY_SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "CNY": "¥", "JPY": "¥"}
 _AMOUNT = re.compile(r"\d{1,9}(\.\d{1,2})?")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")

@@ -136,7 +136,7 @@ class Converter:
             ready = b""
         if not ready:
             self.close()
-            raise ConversionError("cannot be read: the converter does not start; is markitdown installed?")
+            raise ConversionError("cannot be read: its converter does not start; install the project again")
         return self._child
 
     @staticmethod
@@ -164,9 +164,6 @@ def _serve() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not mix with the answers
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
-    from markitdown import MarkItDown
-
-    markitdown = MarkItDown(enable_plugins=False)
     out.write(b"ready\n")
     out.flush()
     while head := sys.stdin.buffer.readline():
@@ -176,7 +173,7 @@ def _serve() -> None:
             if request["suffix"] == ".xlsx":
                 result: object = _read_sheets(content)
             else:
-                result = _read_document(markitdown, content, request["suffix"])
+                result = _read_document(content, request["suffix"])
             answer = {"result": result}
         except ConversionError as error:
             answer = {"error": str(error)}
@@ -192,13 +189,14 @@ def _serve() -> None:
         out.flush()
 
 
-def _read_document(markitdown: Any, content: bytes, suffix: str) -> str:
+def _read_document(content: bytes, suffix: str) -> str:
     from markitdown import StreamInfo
+    from markitdown.converters import DocxConverter, HtmlConverter, PdfConverter
 
-    if suffix in {".html", ".htm"}:
-        content = content.decode("utf-8-sig").encode()
-    info = StreamInfo(extension=suffix, charset="utf-8" if suffix in {".html", ".htm"} else None)
-    text = str(markitdown.convert_stream(io.BytesIO(content), stream_info=info).text_content)
+    # each by its ending: MarkItDown itself tries one after another and would take a broken PDF for plain text
+    converter = {".docx": DocxConverter, ".pdf": PdfConverter}.get(suffix, HtmlConverter)()
+    info = StreamInfo(extension=suffix, charset="utf-8")
+    text = str(converter.convert(io.BytesIO(content), info).markdown)
     if len(text) > _MAX_CHARS:
         raise ConversionError("holds more text than can be read; split it")
     return text
@@ -215,13 +213,15 @@ def _read_sheets(content: bytes) -> list[tuple[str, list[list[str]]]]:
         blank = 0
         for cells in sheet.iter_rows(max_col=_MAX_COLUMNS, values_only=True):
             row = [_cell(value) for value in cells]
-            blank = 0 if any(row) else blank + 1
+            while row and not row[-1]:
+                row.pop()
+            blank = 0 if row else blank + 1
             if blank > 1000:
                 break
             rows.append(row)
             if len(rows) > _MAX_ROWS:
                 raise ConversionError(f"has more than {_MAX_ROWS} rows; split it")
-        while rows and not any(rows[-1]):
+        while rows and not rows[-1]:
             rows.pop()
         sheets.append((sheet.title, rows))
     return sheets

@@ -19,7 +19,9 @@ from assistant.text import normalise
 SLOT_TYPES = (
     "order_number",
     "email",
+    "email_or_postcode",
     "date",
+    "day_part",
     "number",
     "text",
     "yes_no",

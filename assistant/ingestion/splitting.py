@@ -11,9 +11,10 @@ from assistant.text import normalise, sentences, words
 
 MIN_WORDS = 60
 MAX_WORDS = 150
-_SENTENCE_LIMIT = (
-    300  # a "sentence" beyond this is a list or a table without full stops, and is cut at spaces
-)
+# a "sentence" beyond these is a list or a table without full stops, and is cut at spaces
+_SENTENCE_WORDS = 300
+_SENTENCE_CHARS = 3000
+_PIECE_CHARS = 4000
 
 # Every pattern below reads a hostile line in linear time: no run can be matched in two ways.
 _HEADING = re.compile(r"^ {0,3}(#{1,6})(?=[ \t]|$)")
@@ -194,7 +195,8 @@ def split_pieces(lines: Sequence[str], first_line: int) -> list[tuple[str, int]]
         glue = "\n"
         for sentence in _bounded(sentences(block)):
             length = len(words(sentence))
-            if text and size >= MIN_WORDS and size + length > MAX_WORDS:
+            full = size >= MIN_WORDS and size + length > MAX_WORDS
+            if text and (full or len(text) + len(sentence) > _PIECE_CHARS):
                 pieces.append((text, line, size))
                 text, size = "", 0
             if not text:
@@ -213,25 +215,24 @@ def split_pieces(lines: Sequence[str], first_line: int) -> list[tuple[str, int]]
 
 def _bounded(found: Sequence[str]) -> Iterator[str]:
     for sentence in found:
-        if len(sentence) <= 4 * _SENTENCE_LIMIT or len(words(sentence)) <= _SENTENCE_LIMIT:
+        if len(sentence) <= _SENTENCE_CHARS and len(words(sentence)) <= _SENTENCE_WORDS:
             yield sentence
-            continue
-        yield from _cut(sentence)
+        else:
+            yield from _cut(sentence)
 
 
 def _cut(text: str) -> Iterator[str]:
     """Cut what has no sentence boundaries into runs of at most MAX_WORDS words, at spaces if it has any."""
     run: list[str] = []
-    size = 0
+    size = chars = 0
     for token in text.split(" "):
-        parts = [token[at : at + MAX_WORDS] for at in range(0, len(token), MAX_WORDS)]
-        for part in parts:
-            length = max(1, len(words(part)))
-            if run and size + length > MAX_WORDS:
+        for part in (token[at : at + MAX_WORDS] for at in range(0, len(token), MAX_WORDS)):
+            length = len(words(part))
+            if run and (size + length > MAX_WORDS or chars + len(part) > _SENTENCE_CHARS // 2):
                 yield " ".join(run)
-                run, size = [], 0
+                run, size, chars = [], 0, 0
             run.append(part)
-            size += length
+            size, chars = size + length, chars + len(part) + 1
     if run:
         yield " ".join(run)
 

@@ -1,9 +1,8 @@
 """From scores to a probability that the first passage answers, and from a tolerance to a threshold.
 
-Two steps. A logistic regression on a handful of scores, fitted once on the corpus' training businesses, gives a
-log-odds that means the same in every shop (constants in models/retrieval/calibration.json). At ingest each base
-then gets a shift of its own from its own text: passages are hidden one after the other, and the questions their
-author gave for them become questions that the base cannot answer ("leave passages out").
+Two steps. A logistic regression on a handful of scores, fitted once on businesses of the corpus, gives a
+log-odds that means the same in every shop (constants in models/retrieval/ranking.json). At ingest a base may get
+a shift of its own from its own text; see base_calibration.py.
 """
 
 from __future__ import annotations
@@ -47,20 +46,23 @@ def features(ranked: Sequence[ScoredPassage]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Log-odds = scale x (weights . features + bias) + shift.
+    """Log-odds = weights . features + bias + shift.
 
     Attributes:
         weights: one per name in FEATURES.
         bias: constant of the regression.
-        scale, shift: this base's own correction; 1 and 0 if it was not calibrated.
+        shift: this base's own correction, 0 if there is none.
+        reference: usual mean log-odds of questions whose passage is hidden (see base_calibration.py).
+        follow: share (0..1) of a base's distance from the reference by which it is shifted.
         curve: points (probability threshold, share of wrong answers among those given above it), thresholds
             rising, measured on businesses outside the fit.
     """
 
     weights: tuple[float, ...]
     bias: float
-    scale: float = 1.0
     shift: float = 0.0
+    reference: float = 0.0
+    follow: float = 0.0
     curve: tuple[tuple[float, float], ...] = ()
 
     def probability(self, ranked: Sequence[ScoredPassage]) -> float:
@@ -71,8 +73,7 @@ class Calibration:
 
     def log_odds(self, described: NDArray[np.float64]) -> float:
         """Calibrated log-odds for the features of one ranking."""
-        raw = float(np.dot(np.asarray(self.weights, np.float64), described)) + self.bias
-        return self.scale * raw + self.shift
+        return float(np.dot(np.asarray(self.weights, np.float64), described)) + self.bias + self.shift
 
     def threshold(self, accepted_wrong: float) -> float:
         """Smallest probability from which at most `accepted_wrong` (0..1) of the given answers are wrong.
@@ -91,8 +92,9 @@ class Calibration:
             "features": list(FEATURES),
             "weights": list(self.weights),
             "bias": self.bias,
-            "scale": self.scale,
             "shift": self.shift,
+            "reference": self.reference,
+            "follow": self.follow,
             "curve": [list(point) for point in self.curve],
         }
 
@@ -109,9 +111,10 @@ class Calibration:
         return cls(
             tuple(float(weight) for weight in stored["weights"]),
             float(stored["bias"]),
-            float(stored.get("scale", 1.0)),
-            float(stored.get("shift", 0.0)),
-            tuple((float(probability), float(wrong)) for probability, wrong in stored.get("curve", ())),
+            float(stored["shift"]),
+            float(stored["reference"]),
+            float(stored["follow"]),
+            tuple((float(probability), float(wrong)) for probability, wrong in stored["curve"]),
         )
 
 

@@ -47,7 +47,7 @@ from assistant.server.wire import (
 
 _LOGGER = logging.getLogger(__name__)
 OUTGOING_FRAMES = 512  # frames waiting for a slow client; when full, the connection is dropped
-OUTGOING_CHARS = 1 << 20  # and characters; one frame may always wait, however large
+OUTGOING_CHARS = 1 << 20  # characters waiting ahead of a frame
 CLOSE_GRACE_S = 3.0
 ABUSE_AFTER = 30  # messages refused for their rate, in a row, before the connection is closed
 
@@ -102,8 +102,7 @@ class Outbox:
         """Add a frame. False: the client reads too slowly, and the frame is not taken."""
         if self.closed:
             return True
-        full = len(self._items) >= OUTGOING_FRAMES or self._chars + len(frame) > OUTGOING_CHARS
-        if full and self._items:
+        if len(self._items) >= OUTGOING_FRAMES or self._chars > OUTGOING_CHARS:
             return False
         self._items.append(frame)
         self._chars += len(frame)

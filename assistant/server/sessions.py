@@ -232,7 +232,7 @@ class Session:
             )
         streaming = self._running is not None and bool(self._running.deltas)
         allowed = max(limits.queued_turns, 1 if streaming else 0)
-        if self._running is not None and len(self._waiting) >= allowed:
+        if self.turns_pending > allowed:  # one of them runs, or is about to
             raise WireError(
                 ErrorCode.BUSY,
                 f"{len(self._waiting)} messages already wait; send this one again after the next turn.done",

@@ -463,12 +463,10 @@ def _write_contents(
     _write(folder / "intents.json", _json([_plain_intent(intent) for intent in knowledge.intents]))
     _write(folder / "units.json", _json(columns))
     _write(folder / "calibration.json", _json(dict(calibration)))
-    _write_with(folder / "vectors.npy", lambda file: np.save(file, draft.vectors, allow_pickle=False))
+    _write_with(folder / "vectors.npy", lambda file: _save_array(file, draft.vectors))
     _write_with(folder / "intents.npz", lambda file: np.savez(file, allow_pickle=False, **arrays))
     if draft.index.kind is not IndexKind.FLAT:  # a flat index is the vectors themselves
-        draft.index.save(folder / "index.faiss")
-        with (folder / "index.faiss").open("r+b") as file:
-            os.fsync(file.fileno())
+        _write_with(folder / "index.faiss", lambda file: file.write(draft.index.to_bytes().data))
     return {
         item.name: {"bytes": item.stat().st_size, "sha256": _digest(item)}
         for item in sorted(folder.iterdir())
@@ -484,6 +482,13 @@ def _write_with(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         fill(file)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _save_array(file: BinaryIO, array: Vectors) -> None:
+    """As `np.save`, which loses the end of a file without an error when the disk gets full."""
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+    file.write(array.data)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -20,7 +20,7 @@ faiss: Any = typed_faiss  # its own annotations lack the search parameters
 FLAT_LIMIT = 20_000
 HNSW_LIMIT = 300_000
 _HNSW_NEIGHBOURS = 16
-_HNSW_EF_CONSTRUCTION = 64
+_HNSW_EF_CONSTRUCTION = 40
 _HNSW_EF_SEARCH = 64
 _IVF_LISTS = 1024
 _IVF_PROBES = 16
@@ -114,19 +114,14 @@ class FaissIndex:
         rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, rows, axis=1), rows.astype(np.int64)
 
-    def save(self, path: Path) -> None:
-        """Write the index to one file.
-
-        Raises: OSError: the file cannot be written.
-        """
-        try:
-            faiss.write_index(self._index, str(path))
-        except RuntimeError as error:
-            raise OSError(f"{path.name} cannot be written: {error}") from error
+    def to_bytes(self) -> NDArray[np.uint8]:
+        """The index as it is kept in a file; write it with Python, whose errors FAISS' own writer may swallow."""
+        content: NDArray[np.uint8] = faiss.serialize_index(self._index)
+        return content
 
     @classmethod
     def load(cls, path: Path, kind: IndexKind) -> FaissIndex:
-        """Read an index written by `save`.
+        """Read an index from a file that holds `to_bytes`.
 
         Raises: BackendError: the file is missing or damaged.
         """

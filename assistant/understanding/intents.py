@@ -27,14 +27,14 @@ Arrays = Mapping[str, NDArray[Any]]
 
 KEPT_IN_SCOPE = 0.95
 _C = 20.0  # inverse strength of the regularisation
-_LEXICAL = 0.2  # weights of the other views, in standard deviations of the regression's logits
-_NGRAMS = 0.3
+_LEXICAL = 0.2  # weights of the other views, in standard deviations of the logits
+_NGRAMS = 0.2
 _NEIGHBOURS = 3
 _ROOT = 0.2  # power of the probability in the gate
 _MANY_EXAMPLES = 50  # examples per intent from which the n-gram view is worth its fit
 _FOLDS = 5
 _ONE_FOLD_FROM = 4000  # with so many examples one held-out fold says enough
-_ITERATIONS = 200
+_ITERATIONS, _TOLERANCE = 300, 1e-4
 
 
 class IntentModel:
@@ -97,11 +97,11 @@ def fit_intents(
     if len(known) > 1 and len(owners) >= _MANY_EXAMPLES * len(known):
         ngrams = fit_ngrams([text for intent in known for text in intent.examples], owners, len(known))
     weights, bias = _regression(examples, owners, len(known), extra)
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "weights": weights,
         "bias": bias,
         "vectors": examples,
-        "threshold": np.float32(_threshold(known, examples, owners, extra)).reshape(()),
+        "threshold": np.array(_threshold(known, examples, owners, extra), np.float32),
     }
     return {**arrays, **(ngrams.to_arrays() if ngrams else {})}
 
@@ -211,7 +211,7 @@ def _regression(
     if names is not None:
         vectors, owners = np.concatenate([vectors, names]), np.concatenate([owners, np.arange(count)])
     with threadpool_limits(1):  # more threads only wait for each other on matrices of this size
-        fitted = LogisticRegression(C=_C, max_iter=_ITERATIONS, tol=1e-3).fit(vectors, owners)
+        fitted = LogisticRegression(C=_C, max_iter=_ITERATIONS, tol=_TOLERANCE).fit(vectors, owners)
     weights, bias = fitted.coef_, fitted.intercept_
     if count == 2:  # one row for the second class against the first
         weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,6 +103,14 @@ class ScriptedRunner:
                 ),
             ),
         )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_encoder() -> Iterator[None]:
+    """The project's int8 encoder, without measuring it against others: tests need no torch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSISTANT_ENCODER_BACKEND", "onnx-int8")
+        yield
 
 
 @pytest.fixture

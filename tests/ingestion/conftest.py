@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def fit_intents(intents: Sequence[Intent], vectors: Vectors) -> Mapping[str, NDA
     """The mean vector of each intent's examples."""
     ends = np.cumsum([0, *(len(intent.examples) for intent in intents)])
     assert ends[-1] == len(vectors)
-    means = [vectors[start:end].mean(axis=0) for start, end in zip(ends[:-1], ends[1:], strict=True)]
+    means = [vectors[start:end].mean(axis=0) for start, end in pairwise(ends)]
     return {"means": np.array(means, np.float32).reshape(len(intents), vectors.shape[1])}
 
 
@@ -159,10 +160,11 @@ INTENTS = """- name: greeting
     - {name: number, type: order_number, prompt: "Which order?"}
   action: order_status
 """
-CATALOG = """sku,name,category,price,currency,barcode,stock,colour,material,dimensions,description,image,model_3d,related
-LA-1,Heron lamp,lamps,89.50,EUR,4006381333931,12,brass,steel,30 x 30 x 150 cm,A floor lamp that dims.,images/heron.jpg,,LA-2
+CATALOG = """
+sku,name,category,price,currency,barcode,stock,colour,material,dimensions,description,image,model_3d,related
+LA-1,Heron lamp,lamps,89.50,EUR,4006381333931,12,brass,steel,30 x 30 x 150 cm,A floor lamp that dims.,i/heron.jpg,,LA-2
 LA-2,Wren lamp,lamps,25,EUR,9780201379624,0,white,,,A small lamp,,models/wren.glb,
-"""
+""".lstrip()
 ORDERS = """order_number,customer,email,placed,status,items,total,currency,delivery_method,expected,slot,address,note
 LM-10001,Ada Quist,ada@example.com,2026-10-15,shipped,LA-1 x1,94.00,EUR,parcel,2026-10-18,,"Elm Row 3, Northfield",
 """

@@ -46,9 +46,8 @@ def test_threshold_is_the_smallest_that_keeps_the_promise() -> None:
 
 def test_json_round_trip_keeps_everything() -> None:
     """What is stored in a snapshot comes back equal."""
-    calibration = Calibration(
-        tuple(np.linspace(-1, 1, len(FEATURES)).tolist()), 0.5, 1.1, -0.2, ((0.5, 0.1),)
-    )
+    weights = tuple(np.linspace(-1, 1, len(FEATURES)).tolist())
+    calibration = Calibration(weights, 0.5, shift=-0.2, reference=1.5, follow=0.5, curve=((0.5, 0.1),))
     assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
 
 

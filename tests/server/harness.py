@@ -215,6 +215,11 @@ class Client:
             if message["type"] == kind and (when is None or when(message)):
                 return message
 
+    async def settle(self) -> None:
+        """Wait until the server has handled all that was sent."""
+        await self.send(type="ping", t=0)
+        await self.wait_for("pong")
+
     async def answer(self, text: str, message_id: str | None = None) -> dict[str, Any]:
         """Ask and wait for the end of that turn."""
         message_id = await self.ask(text, message_id)

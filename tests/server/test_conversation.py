@@ -104,6 +104,7 @@ def test_barge_in_cancels_the_streaming_reply_and_answers_the_new_question(tmp_p
             await client.ask("first")
             await client.wait_for("delta")
             await client.ask("second")
+            await client.settle()
             for _ in range(2 * runner.pieces):
                 runner.gate.release()  # type: ignore[union-attr]
             first = await client.wait_for("turn.done")
@@ -124,8 +125,7 @@ def test_question_sent_while_the_first_is_thought_about_waits_its_turn(tmp_path:
             await client.ask("first", "m1")
             await client.wait_for("turn.started")
             await client.ask("second", "m2")
-            await client.send(type="ping", t=1)
-            await client.wait_for("pong")  # the second question has arrived
+            await client.settle()  # the second question has arrived
             for _ in range(2 * runner.pieces):
                 runner.gate.release()  # type: ignore[union-attr]
             ends = [await client.wait_for("turn.done") for _ in range(2)]
@@ -165,15 +165,13 @@ def test_cancel_ends_the_turn_with_what_was_said(tmp_path: Path) -> None:
             delta = await client.wait_for("delta")
             await client.send(type="cancel", turn=delta["turn"])
             await client.send(type="cancel", turn=delta["turn"])
-            await client.send(type="ping", t=1)
-            await client.wait_for("pong")
+            await client.settle()
             runner.gate.release()  # type: ignore[union-attr]
             done = await client.wait_for("turn.done")
             assert done["status"] == "cancelled"
             assert done["text"] == client.texts[done["turn"]] == "0 tell me. 1 tell me. "
             await client.send(type="cancel", turn=delta["turn"])
-            await client.send(type="ping", t=2)
-            await client.wait_for("pong")
+            await client.settle()
             assert client.errors == []
 
     run(scenario())

@@ -2,7 +2,8 @@
 
 Stages, each resumable and skipped when its result is there: `pretrain` (reranker on open text), `encoder`
 (bi-encoder on questions), `rerank` (reranker on questions), `export` (int8 ONNX), `fit` (constants, on the
-validation businesses), `evaluate` (figures on validation, test and their noised copies), `intents`.
+validation businesses), `evaluate` (figures on validation, test and their noised copies), `intents` (few-shot
+check), `cards`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch
 
 from training.retrieval import (
     biencoder,
+    cards,
     corpus,
     crossencoder,
     export,
@@ -41,7 +43,7 @@ from training.retrieval.model import Body, load_body
 from training.retrieval.ranking import Constants
 
 HERE = Path(__file__).parent
-STAGES = ("pretrain", "encoder", "rerank", "export", "fit", "evaluate", "intents")
+STAGES = ("pretrain", "encoder", "rerank", "export", "fit", "evaluate", "intents", "cards")
 NOISE_SEED = 20261121
 
 
@@ -180,7 +182,7 @@ def fit_constants(run: Run, count: int) -> None:
         "encoder sha256": _sha256(run.models / "encoder" / "model.onnx"),
         "reranker sha256": _sha256(run.models / "reranker" / "model.onnx"),
     }
-    ranking.save_constants(constants, run.models / "ranking.json", about)
+    ranking.save_constants(constants, run.models / "reference.json", about)
     run.log(f"fit: {constants}")
 
 
@@ -195,7 +197,7 @@ def figures_of(scored: Sequence[Scored], constants: Constants) -> dict[str, Any]
 def evaluate(run: Run, parts: Sequence[str]) -> None:
     """Figures of the served models, with plain cosine of the same encoder beside them."""
     vectorizer, judge = serving_parts(run)
-    constants = ranking.load_constants(run.models / "ranking.json")
+    constants = ranking.load_constants(run.models / "reference.json")
     path = run.models / "figures.json"
     figures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for part in parts:
@@ -233,6 +235,15 @@ def check_intents(run: Run) -> None:
         run.log(f"intents: {name} {json.dumps(_rounded(intents.few_shot(folder, run.reader, vectorizer)))}")
 
 
+def write_cards(run: Run, settings: str) -> None:
+    """Model cards beside the weights."""
+    figures = json.loads((run.models / "figures.json").read_text(encoding="utf-8"))
+    for name in ("encoder", "reranker"):
+        path = run.models / name / "model.onnx"
+        text = cards.card(name, _sha256(path), path.stat().st_size, figures, settings)
+        (run.models / name / "README.md").write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """Parse arguments and run the stages asked for."""
     parser = argparse.ArgumentParser(prog="python -m training.retrieval", description=__doc__)
@@ -241,7 +252,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=HERE / "runs" / "main")
     parser.add_argument("--models", type=Path, default=HERE.parents[1] / "models" / "retrieval")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--pretrain-steps", type=int, default=1000)
+    parser.add_argument("--pretrain-steps", type=int, default=700)
     parser.add_argument("--encoder-steps", type=int, default=200)
     parser.add_argument("--epochs", type=float, default=4)
     parser.add_argument("--candidates", type=int, default=10)
@@ -259,6 +270,11 @@ def main() -> None:
         "fit": lambda: fit_constants(run, given.candidates),
         "evaluate": lambda: evaluate(run, given.parts),
         "intents": lambda: check_intents(run),
+        "cards": lambda: write_cards(
+            run,
+            f"seed {given.seed}, {given.pretrain_steps} pre-training steps of 16 groups, {given.encoder_steps} encoder "
+            f"steps, {given.epochs:g} passes over the questions for the reranker",
+        ),
     }
     unknown = set(given.stages) - set(STAGES)
     if unknown:

@@ -90,12 +90,13 @@ def tune(
 
         def loss(model: nn.Module) -> Tensor:
             found = vectors_of_rows(model, table, rows)
-            q, w, p, g = found.split([len(queries), len(wholes[at]), len(flat), len(sample)])
+            sizes = [len(queries), len(wholes[at]), len(flat), len(sample)]
+            q, w, p, g = torch.split(found, sizes)
             by_whole = q @ w.T
             by_part = torch.full_like(by_whole, -1.0).scatter_reduce(
                 1, torch.tensor(owner, device=q.device).expand(len(q), -1), q @ p.T, "amax", include_self=False
             )
-            total = anchor * (1 - (g * fixed[sample]).sum(1)).mean()
+            total: Tensor = anchor * (1 - (g * fixed[sample]).sum(1)).mean()
             for scores in (by_whole, by_part, (by_whole + by_part) / 2):
                 total = total - (torch.log_softmax(SCALE * scores, 1) * target.to(q.device)).sum(1).mean() / 3
             return total / businesses_a_step

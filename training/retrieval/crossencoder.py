@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -61,15 +61,23 @@ class Candidates:
     shares: list[float]
 
 
-def parts_of_groups(groups: Sequence[Candidates], table: Tensor, a_part: int = 4) -> list[Part]:
-    """Split a step into parts of `a_part` groups of like length; all groups have the same size."""
+def parts_of_groups(
+    groups: Sequence[Candidates], table: Tensor, a_part: int = 4, hide: float = 0.0
+) -> list[Part]:
+    """Split a step into parts of `a_part` groups of like length; all groups have the same size.
+
+    hide: weight of `hidden_loss` beside the listwise loss.
+    """
     ordered = sorted(groups, key=lambda g: max(len(ids) for ids, _ in g.rows))
 
     def part(some: Sequence[Candidates]) -> Part:
         def loss(model: nn.Module) -> Tensor:
             logits = logits_of_rows(model, table, [row for g in some for row in g.rows]).view(len(some), -1)
             targets = torch.tensor([g.shares for g in some], device=logits.device)
-            return listwise_loss(logits, targets) * (len(some) / len(groups))
+            total = listwise_loss(logits, targets)
+            if hide:
+                total = total + hide * hidden_loss(logits, targets)
+            return total * (len(some) / len(groups))
 
         return loss
 
@@ -87,6 +95,18 @@ def listwise_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return -(torch.where(targets > 0, log_shares, 0.0) * targets).sum(1).mean()
 
 
+def hidden_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """The listwise loss of the same groups had their answers not been shown: then no passage answers.
+
+    Costs no further forward pass, because every passage is read alone. Groups without an answer add nothing.
+    """
+    answers = targets[:, :-1] > 0
+    null = torch.zeros(len(logits), 1, device=logits.device)
+    left = torch.cat([logits.masked_fill(answers, -torch.inf), null], 1)
+    each = -torch.log_softmax(left, 1)[:, -1]
+    return (each * answers.any(1)).mean()
+
+
 def pretrain(
     body: Body,
     table: Tensor,
@@ -99,10 +119,14 @@ def pretrain(
     groups_a_step: int = 16,
     size: int = 6,
     rate: float = 1.5e-4,
+    horizon: float = 1.7,
 ) -> Reranker:
-    """Learn to match a query with its passage on open text, before any customer question is seen."""
+    """Learn to match a query with its passage on open text, before any customer question is seen.
+
+    horizon: the rate falls as if the run were this much longer; fine-tuning takes over before it is spent.
+    """
     torch.manual_seed(seed)
-    mixed = MixedPrecision(Reranker(body), rate, steps, str(table.device))
+    mixed = MixedPrecision(Reranker(body), rate, int(steps * horizon), str(table.device))
     stream: Iterator[opentext.Group] = opentext.groups(text_folder, size, seed)
     place = 0
 
@@ -134,15 +158,15 @@ def finetune(
     epochs: float,
     seed: int,
     groups_a_step: int = 16,
-    size: int = 7,
+    size: int = 6,
     rate: float = 1e-4,
-    hide: float = 0.2,
+    hide: float = 0.3,
 ) -> Reranker:
     """Learn from customer questions.
 
     Args:
         ranks: for each question id, positions of all passages of its business as the first stage orders them.
-        hide: share of answerable questions whose answers are taken out of the candidates, so that none answers.
+        hide: weight of the same questions asked without their answers among the candidates.
     """
     torch.manual_seed(seed)
     pool = [(b, q) for b in businesses for q in b.questions]
@@ -152,7 +176,7 @@ def finetune(
     shown = {b.name: [reader.passage(p.title, p.text) for p in b.passages] for b in businesses}
 
     def group(business: Business, question: Question, rng: random.Random) -> Candidates:
-        answers = [] if rng.random() < hide else list(question.answers)[: size - 2]
+        answers = list(question.answers)[: size - 2]
         wrong = [i for i in ranks[question.id] if i not in question.answers]
         # sampled without replacement, the likelier the higher the first stage puts them
         keys = [rng.expovariate(1.0) * math.exp(rank / HARDNESS) for rank in range(len(wrong))]
@@ -170,7 +194,7 @@ def finetune(
             order = random.Random(f"{seed}/{epoch}").sample(range(len(pool)), len(pool))
             chosen.append(pool[order[at]])
         rng = random.Random(f"{seed}/step {step}")
-        return parts_of_groups([group(b, q, rng) for b, q in chosen], table)
+        return parts_of_groups([group(b, q, rng) for b, q in chosen], table, hide=hide)
 
     train(mixed, steps, parts_of_step, checkpoint, log)
     return mixed.master  # type: ignore[return-value]

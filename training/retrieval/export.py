@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,7 +31,7 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
-    def add(self, kind: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: object) -> str:
+    def add(self, kind: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: Any) -> str:
         outputs = output.split()
         self.nodes.append(helper.make_node(kind, inputs, outputs, name=outputs[0], domain=domain, **attributes))
         return outputs[0]
@@ -100,7 +101,8 @@ def build(
         return graph.linear(x, name, weight, body[f"{name}.bias"] if bias else None, int8, smooth)
 
     def norm(x: str, name: str) -> str:
-        scale, shift = graph.weight(f"{name}.g", body[f"{name}.weight"]), graph.weight(f"{name}.s", body[f"{name}.bias"])
+        scale = graph.weight(f"{name}.g", body[f"{name}.weight"])
+        shift = graph.weight(f"{name}.s", body[f"{name}.bias"])
         return graph.add("LayerNormalization", [x, scale, shift], f"{name}.out", axis=-1, epsilon=shape.eps)
 
     graph.add("Shape", ["mask"], "length", start=1, end=2)

@@ -130,7 +130,8 @@ def ranking_figures(scored: Sequence[Scored], constants: Constants | None) -> di
 
     def order_of(one: Scored) -> Sequence[int]:
         if constants is None:
-            return np.argsort(-one.signals[:, 0], kind="stable").tolist()
+            order: list[int] = np.argsort(-one.signals[:, 0], kind="stable").tolist()
+            return order
         return one.ranked(constants).order
 
     groups = {"single": SINGLE, "followup": ("followup",), "multi": ("multi",), "clarify": ("clarify",)}

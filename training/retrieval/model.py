@@ -41,7 +41,6 @@ class Layer(nn.Module):
         self.inner = nn.Linear(shape.hidden, shape.inner)
         self.out = nn.Linear(shape.inner, shape.hidden)
         self.norm = nn.LayerNorm(shape.hidden, eps=shape.eps)
-        self.dropout = 0.0
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """x: (batch, tokens, hidden); bias: (batch, 1, 1, tokens), 0 where a token counts, else very low."""
@@ -52,8 +51,9 @@ class Layer(nn.Module):
         # Plain matrix products: the fused CPU kernel's backward pass takes half of the whole training step.
         weights = torch.softmax(q @ k.transpose(2, 3) + bias, dim=-1)
         mixed = (weights @ v).transpose(1, 2).reshape(batch, tokens, hidden)
-        x = self.attention_norm(x + F.dropout(self.attention_out(mixed), self.dropout, self.training))
-        return self.norm(x + F.dropout(self.out(F.gelu(self.inner(x))), self.dropout, self.training))
+        x = self.attention_norm(x + self.attention_out(mixed))
+        y: Tensor = self.norm(x + self.out(F.gelu(self.inner(x))))
+        return y
 
 
 class Body(nn.Module):
@@ -69,8 +69,7 @@ class Body(nn.Module):
 
     def forward(self, embeds: Tensor, mask: Tensor, types: Tensor) -> Tensor:
         """embeds: (batch, tokens, hidden) word embeddings; mask: (batch, tokens) of 0/1; types: (batch, tokens)."""
-        x = embeds + self.positions.weight[: embeds.shape[1]] + self.types(types)
-        x = self.norm(x)
+        x: Tensor = self.norm(embeds + self.positions.weight[: embeds.shape[1]] + self.types(types))
         bias = (1.0 - mask.to(x.dtype))[:, None, None, :] * -30000.0
         for layer in self.layers:
             x = layer(x, bias)

@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import zstandard
@@ -97,7 +98,7 @@ def _question_groups(records: list[dict[str, str]], size: int, rng: random.Rando
     by_place: dict[str, list[tuple[str, str]]] = {}
     for record in records:
         turns = _turns(record["text"])
-        for (role, asked), (other, said) in zip(turns, turns[1:], strict=False):
+        for (role, asked), (other, said) in pairwise(turns):
             if role == "customer" and other == "assistant":
                 by_place.setdefault(record["title"], []).append((asked, said))
     everything = [pair for pairs in by_place.values() for pair in pairs]

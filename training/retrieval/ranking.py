@@ -81,7 +81,8 @@ def save_constants(constants: Constants, path: Path, about: dict[str, str]) -> N
 
 def first_stage(constants: Constants, signals: Floats) -> Floats:
     """Scores of all passages. signals: (passages, 3), columns as in SIGNALS."""
-    return signals @ np.array(constants.first)
+    scores: Floats = signals @ np.array(constants.first)
+    return scores
 
 
 def candidates(constants: Constants, signals: Floats) -> NDArray[np.intp]:
@@ -99,7 +100,8 @@ def candidates(constants: Constants, signals: Floats) -> NDArray[np.intp]:
 
 def fused_scores(constants: Constants, signals: Floats, logits: Floats) -> Floats:
     """Final scores of the candidates. signals: (candidates, 3); logits: (candidates,)."""
-    return np.column_stack([logits, signals]) @ np.array(constants.fused)
+    scores: Floats = np.column_stack([logits, signals]) @ np.array(constants.fused)
+    return scores
 
 
 def evidence(signals: Floats, logits: Floats, scores: Floats) -> Floats:

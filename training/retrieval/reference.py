@@ -101,7 +101,7 @@ class Retriever:
         self.inputs = Inputs(package_model / "tokenizer.json")
         self.encoder = Encoder(models / "encoder" / "model.onnx", table)
         self.reranker = Reranker(models / "reranker" / "model.onnx", table)
-        self.constants = ranking.load_constants(models / "ranking.json")
+        self.constants = ranking.load_constants(models / "reference.json")
 
     def ingest(self, passages: Sequence[tuple[str, str]]) -> Base:
         """Embed (title, text) passages, whole and in pieces."""
