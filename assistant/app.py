@@ -22,6 +22,7 @@ from assistant.protocols import Reranker, Skill
 from assistant.records import Knowledge
 from assistant.retrieval.base_calibration import calibrate_base
 from assistant.retrieval.calibration import Calibration
+from assistant.retrieval.rivals import intent_floor
 from assistant.retrieval.search import Fusion, PassageSearch
 from assistant.retrieval.selftest import titles_not_found
 from assistant.retrieval.units import passage_units
@@ -120,10 +121,11 @@ class LiveEngine(Engine):
                 self._settings,
                 knowledge,
                 snapshot,
-                Calibration.from_json(snapshot.calibration),
+                Calibration.from_json(snapshot.calibration["passages"]),
                 self._reranker,
             ),
             intents=IntentModel(knowledge.intents, snapshot.intent_arrays),
+            intent_floor=float(snapshot.calibration["intent_floor"]),
             skills=skills,
             accepted_wrong=knowledge.shop.accepted_wrong_answers if accepted is None else accepted,
         )
@@ -169,7 +171,11 @@ def run_ingest(
 
     def calibrate(draft: DraftSnapshot) -> Mapping[str, Any]:
         search = _search(settings, draft.knowledge, draft, general, reranker)
-        return calibrate_base(search, draft.knowledge.passages, embedder, general).to_json()
+        intents = IntentModel(draft.knowledge.intents, draft.intent_arrays)
+        return {
+            "passages": calibrate_base(search, draft.knowledge.passages, embedder, general).to_json(),
+            "intent_floor": intent_floor(draft.units, draft.vectors, intents.read),
+        }
 
     def self_test(draft: DraftSnapshot) -> Sequence[str]:
         search = _search(settings, draft.knowledge, draft, general, None)
@@ -187,6 +193,7 @@ def run_ingest(
         dry_run=dry_run,
         force=force,
         progress=progress,
+        build_identity=f"{reranker.identity if reranker else 'none'} {json.dumps(general.to_json())}",
     )
 
 
@@ -200,7 +207,7 @@ def open_reranker(settings: Settings) -> Reranker | None:
     if settings.reranker == "builtin":
         from assistant.backends.onnx_reranker import OnnxReranker
 
-        return OnnxReranker(settings.models / "retrieval" / "reranker", threads=settings.model_threads)
+        return OnnxReranker(settings.models / "retrieval", threads=settings.model_threads)
     from assistant.backends.cross_encoder import CrossEncoderReranker
 
     return CrossEncoderReranker(settings.reranker)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -71,6 +71,13 @@ class Base:
     intents: IntentModel
     skills: Mapping[str, Skill]
     accepted_wrong: float
+    vocabulary: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    intent_floor: float = 0.0
+
+    def read_intents(self, text: str, vector: NDArray[np.float32]) -> IntentReading:
+        """Read the intents, with the base's floor for taking one seriously."""
+        reading = self.intents.read(text, vector)
+        return replace(reading, threshold=max(reading.threshold, self.intent_floor))
 
     @property
     def intent_by_name(self) -> Mapping[str, Intent]:
@@ -160,7 +167,7 @@ class Engine:
     def read_intent(self, text: str) -> IntentReading:
         """Read the intents of an utterance, as a turn would. Blocking."""
         clean = normalise(text)
-        return self._base.intents.read(clean, self.embedder.embed([clean])[0])
+        return self._base.read_intents(clean, self.embedder.embed([clean])[0])
 
     async def run(
         self, request: TurnRequest, cancel: asyncio.Event | None = None
@@ -224,7 +231,7 @@ class Engine:
         vectors = self.embedder.embed(texts)
         clock.lap("encoding", {"texts": len(texts), "query": query})
 
-        reading = base.intents.read(text, vectors[0])
+        reading = base.read_intents(text, vectors[0])
         slots = self._slots(base, text, state, reading)
         yes_no = slots.pop(_YES_NO, "")
         clock.lap(
@@ -281,17 +288,19 @@ class Engine:
         return _Plan(decision, after, tuple(clock.stages), sources, quotes)
 
     def _slots(self, base: Base, text: str, state: DialogueState, reading: IntentReading) -> dict[str, str]:
-        """Values in the utterance for the pending intent, else for the first one; and whether it says yes or no."""
-        name = state.intent or (reading.ranked[0].name if reading.ranked else "")
-        intent = base.intent_by_name.get(name)
+        """Values in the utterance for the first intent and for the pending one; and whether it says yes or no."""
         today = self._today(base)
-        found = find_slots(
-            text,
-            intent.slots if intent else (),
-            today=today,
-            awaiting=state.awaiting,
-            order_number=base.knowledge.shop.order_number,
-        )
+        found: dict[str, str] = {}
+        for name in (reading.ranked[0].name if reading.ranked else "", state.intent):
+            intent = base.intent_by_name.get(name)
+            found |= find_slots(
+                text,
+                intent.slots if intent else (),
+                today=today,
+                awaiting=state.awaiting if name == state.intent else "",
+                vocabulary=base.vocabulary,
+                order_number=base.knowledge.shop.order_number,
+            )
         answer = find_slots(text, (_YES_NO_SPEC,), today=today, awaiting=_YES_NO)
         return {**found, **answer}
 

@@ -140,7 +140,8 @@ class Order:
     Attributes:
         customer: the name.
         customer_id: the signed-in customer's id; "" for an order placed as a guest.
-        returning: items for which a return is registered, written like `items`.
+        return_items: items for which a return is registered, written like `items`.
+        version: grows with every change.
     """
 
     order_number: str
@@ -157,7 +158,8 @@ class Order:
     address: str = ""
     note: str = ""
     customer_id: str = ""
-    returning: str = ""
+    return_items: str = ""
+    version: int = 0
 
 
 class OrderChangeKind(StrEnum):

@@ -19,10 +19,12 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -174,6 +176,7 @@ def started_server(data: Path) -> Iterator[tuple[str, int, float]]:
                 break
         else:
             raise RuntimeError("the server did not start")
+        threading.Thread(target=shutil.copyfileobj, args=(process.stderr, sys.stderr), daemon=True).start()
 
         async def hello() -> None:
             await (await greet(url)).close()
@@ -183,8 +186,6 @@ def started_server(data: Path) -> Iterator[tuple[str, int, float]]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
-        if process.stderr is not None:
-            process.stderr.close()
 
 
 def read_questions(data: Path) -> list[str]:
@@ -200,7 +201,9 @@ def ingest_example(data: Path) -> None:
 
 def main() -> None:
     """Run all loads and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, help="data folder with an ingested base")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each load")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 10, 50, 200])

@@ -16,7 +16,7 @@ from assistant.backends.choice import FLOAT32, Measured, open_backend
 from assistant.errors import AssistantError
 from assistant.protocols import Vectors
 
-_TEXTS = (
+SAMPLE_TEXTS = (
     "when will my order arrive if I buy a sofa today",
     "can I send back the lamp after I have opened the box",
     "the app says my door lock is offline, what should I do now",
@@ -35,15 +35,15 @@ def measure(backend: str, order: dict[str, Any], reference: Vectors | None) -> t
     times = []
     for turn in range(_WARM_UP + _QUERIES):
         start = time.perf_counter()
-        embedder.embed([_TEXTS[turn % len(_TEXTS)]])
+        embedder.embed([SAMPLE_TEXTS[turn % len(SAMPLE_TEXTS)]])
         times.append(time.perf_counter() - start)
-    batch = [_TEXTS[i % len(_TEXTS)] for i in range(_BATCH)]
+    batch = [SAMPLE_TEXTS[i % len(SAMPLE_TEXTS)] for i in range(_BATCH)]
     embedder.embed(batch)
     start = time.perf_counter()
     for _ in range(_BATCHES):
         embedder.embed(batch)
     rate = _BATCH * _BATCHES / (time.perf_counter() - start)
-    vectors = embedder.embed(_TEXTS)
+    vectors = embedder.embed(SAMPLE_TEXTS)
     likeness = 1.0 if reference is None else float(np.mean(np.sum(vectors * reference, axis=1)))
     query_ms = 1e3 * statistics.median(times[_WARM_UP:])
     figures = Measured(backend, embedder.identity, round(query_ms, 3), round(rate, 1), round(likeness, 4))

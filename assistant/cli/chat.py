@@ -18,13 +18,14 @@ from assistant.cli.common import open_engine, with_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from assistant.app import LiveEngine
     from assistant.config import Settings
     from assistant.protocols import TurnRunner
     from assistant.records import TurnResult
 
 COMMANDS = {
     "/debug": "show or hide how each answer came about",
-    "/sources": "the full text of the last sources",
+    "/sources": "the full text of the last sources shown",
     "/reset": "forget the conversation and start again",
     "/save-test": "NAME: append the conversation to the tests of the knowledge folder",
     "/help": "these commands",
@@ -49,7 +50,18 @@ def chat_command(settings: Settings, debug: bool) -> None:
         console = Console(highlight=False)
         chat = Chat(engine, console, tests=settings.knowledge / "tests.yaml", debug=debug)
         lines = _typed(settings.data / "chat-history") if sys.stdin.isatty() else _piped(console)
-        asyncio.run(chat.hold(lines))
+        asyncio.run(_hold(chat, lines, engine))
+
+
+async def _hold(chat: Chat, lines: AsyncIterator[str], engine: LiveEngine) -> None:
+    """Hold the conversation; knowledge that is ingested meanwhile is answered from."""
+    watching = asyncio.create_task(engine.watch())
+    try:
+        await chat.hold(lines)
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +171,11 @@ class Chat:
         from rich.padding import Padding
         from rich.text import Text
 
-        sources = self._conversation.turns[-1][1].sources if self._conversation.turns else ()
-        if not sources:
-            self._note("the last reply has no sources")
+        with_sources = [result for _, result in self._conversation.turns if result.sources]
+        if not with_sources:
+            self._note("no reply had sources so far")
             return
+        sources = with_sources[-1].sources
         for number, source in enumerate(sources, start=1):
             self._console.print(
                 Text.assemble(f"{_INDENT}", (f"[{number}] {source.title}", "bold"), (f"  {source.id}", "dim"))

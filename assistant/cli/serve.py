@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from assistant.cli.common import open_engine, read_settings
-from assistant.errors import ConfigError
 
 
 @click.command("serve")
@@ -40,13 +39,7 @@ def serve_command(host: str | None, port: int | None, data: Path | None, verbose
                 err=True,
             )
 
-        try:
-            asyncio.run(serve(settings, engine, announce=announce))
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; "
-                "choose another with --host and --port"
-            ) from error
+        asyncio.run(serve(settings, engine, announce=announce))
 
 
 def raise_file_limit(connections: int) -> None:

@@ -49,6 +49,11 @@ _MOST_OPTIONS = 3
 _SLOT_TRIES = 2
 _CLOSE_SCORE = 0.05  # fused scores this near count as equally likely, where no reranker decides
 _CLOSE_LOGIT = 0.7  # odds of two to one between the reranker's first two
+_GIVES_UP = re.compile(
+    r"(?:(?:oh|ok|okay|well|sorry|actually|no)[,.]? )*(?:no|nope|never ?mind|forget (?:it|about it)|leave it|stop|"
+    r"skip it|not now|no thanks?|no thank you|don't bother)(?:[,.]? (?:thanks?|thank you|please|then|again))*",
+    re.IGNORECASE,
+)
 _ASKS_HOW = re.compile(
     r"\b(how (?:do|can|could|would|should|to|long|much|late|soon)|what (?:happens|if)|can i (?:still )?|"
     r"could i|may i|am i (?:able|allowed)|is it (?:possible|free)|do i (?:have|need|get)|until when|is there)\b",
@@ -101,6 +106,13 @@ def decide(
         pending = _pending(evidence, state, intents[state.intent])
         if pending is not None:
             return pending
+        decision, after = _fresh(evidence, clear, intents, shop)
+        if _only_interrupts(decision, state, intents[state.intent]):
+            kept = replace(
+                after, intent=state.intent, slots=state.slots, awaiting=state.awaiting, tries=state.tries + 1
+            )
+            return decision, kept
+        return decision, after
     again = _same_intent_again(evidence, state, intents)
     if again is not None:
         return again
@@ -119,8 +131,9 @@ def _pending(
     evidence: Evidence, state: DialogueState, intent: Intent
 ) -> tuple[Decision, DialogueState] | None:
     """Go on with an intent that waits for a slot or a confirmation; None if the customer talks of something else."""
+    given = _of_intent(evidence.slots, intent)
     if state.awaiting == "confirm":
-        new = {name: value for name, value in evidence.slots.items() if state.slots.get(name) != value}
+        new = {name: value for name, value in given.items() if state.slots.get(name) != value}
         if new and len(words(evidence.text)) <= _MUCH_SAID:  # "no, Friday": asked again with the new value
             slots = {**state.slots, **new}
             return _act(intent, slots, "another value instead of a yes"), replace(
@@ -135,19 +148,27 @@ def _pending(
                 DecisionKind.APPROVED, "confirmation refused", intent=intent.name, reply=reply
             ), clear
         return None
-    if state.awaiting in evidence.slots:
-        slots = {**state.slots, **evidence.slots}
+    awaited = next((slot for slot in intent.slots if slot.name == state.awaiting), None)
+    answerable = evidence.retrieval.probability >= evidence.retrieval.threshold
+    if _GIVES_UP.fullmatch(evidence.text.strip(" .!")):
+        clear = replace(state, intent="", slots={}, awaiting="", tries=0)
+        reply = "All right, I've left everything as it is. Is there anything else I can do?"
+        return Decision(DecisionKind.APPROVED, "given up", intent=intent.name, reply=reply), clear
+    free_text = awaited is not None and awaited.type == "text"
+    if free_text and answerable and evidence.text.rstrip().endswith("?"):
+        return None  # a question, not the text that was asked for
+    if state.awaiting in given:
+        slots = {**state.slots, **given}
         why = f"slot {state.awaiting} filled"
         return _act(intent, slots, why), replace(state, slots=slots, awaiting="", misses=0, tries=0)
     reading = evidence.reading
     first = reading.ranked[0] if reading.in_scope else None
     other = first is not None and first.name != intent.name and first.probability >= _INTENT_SURE
-    answerable = evidence.retrieval.probability >= evidence.retrieval.threshold
     if evidence.yes_no == "no" or other or answerable or len(words(evidence.text)) > _LONG_UTTERANCE:
         return None
     if state.tries + 1 >= _SLOT_TRIES:
         return None
-    prompt = _prompt(next(slot for slot in intent.slots if slot.name == state.awaiting))
+    prompt = _prompt(awaited or SlotSpec(state.awaiting, "text"))
     decision = Decision(
         DecisionKind.ACT,
         f"no {state.awaiting} in the utterance: asked again",
@@ -155,6 +176,13 @@ def _pending(
         reply=prompt,
     )
     return decision, replace(state, tries=state.tries + 1)
+
+
+def _only_interrupts(decision: Decision, state: DialogueState, intent: Intent) -> bool:
+    """Whether the value asked for may still come after this reply; a yes to an older question may not."""
+    slot = next((slot for slot in intent.slots if slot.name == state.awaiting), None)
+    kept = slot is not None and slot.type != "text" and state.tries < _SLOT_TRIES
+    return kept and decision.kind in {DecisionKind.ANSWER, DecisionKind.APPROVED, DecisionKind.SMALL_TALK}
 
 
 def _fresh(
@@ -221,8 +249,7 @@ def _for_intent(
     if intent.name == TALK_TO_PERSON:
         return Decision(DecisionKind.HAND_OVER, why, intent=intent.name, reply=intent.reply or ""), state
     if intent.action in evidence.actions:
-        wanted = {slot.name for slot in intent.slots}
-        slots = {name: value for name, value in evidence.slots.items() if name in wanted}
+        slots = _of_intent(evidence.slots, intent)
         missing = next(
             (
                 slot
@@ -270,9 +297,9 @@ def _same_intent_again(
     if intent is None or state.awaiting or intent.action not in evidence.actions:
         return None
     required = {slot.name for slot in intent.slots if slot.required}
-    if not required or not evidence.slots or len(words(evidence.text)) > _LONG_UTTERANCE:
+    slots = _of_intent(evidence.slots, intent)
+    if not required or not slots or len(words(evidence.text)) > _LONG_UTTERANCE:
         return None
-    slots = dict(evidence.slots)
     if not required <= slots.keys():  # "postcode 28205", after a status: still about the same order
         slots = {**state.slots, **slots}
     if not required <= slots.keys():
@@ -340,6 +367,12 @@ def close_passages(retrieval: Retrieval) -> tuple[ScoredPassage, ...]:
 def answering(retrieval: Retrieval) -> tuple[ScoredPassage, ...]:
     """The passages that a reply is made from."""
     return retrieval.ranked[:1]
+
+
+def _of_intent(slots: Mapping[str, str], intent: Intent) -> dict[str, str]:
+    """The values that belong to an intent's slots."""
+    wanted = {slot.name for slot in intent.slots}
+    return {name: value for name, value in slots.items() if name in wanted}
 
 
 def _prompt(slot: SlotSpec) -> str:

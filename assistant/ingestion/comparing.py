@@ -20,9 +20,11 @@ NEAR_DUPLICATE_OVERLAP = 0.85
 _CANDIDATE_COSINE = 0.75
 _SAME_TITLE_COSINE = 0.93
 _NEIGHBOURS = 6
-_SENTENCE_OVERLAP = 0.8
+_SENTENCE_OVERLAP = 0.9
 _SENTENCE_OVERLAP_SAME_TITLE = 0.6
 _MIN_CONTENT_WORDS = 3
+_MIN_CONTENT_WORDS_ALONE = 5
+MAX_REMARKS = 1000
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _NEGATIONS = frozenset(
     words("not no never cannot can't don't doesn't isn't aren't won't without neither nor 不 没 無 无")
@@ -34,6 +36,7 @@ _FILLERS = frozenset(
         "only just"
     )
 )
+_PRONOUNS = (["it"], ["they"], ["this"], ["these"], ["that"], ["both"], ["he"], ["she"])
 _SPELLED = {
     word: str(value)
     for value, word in enumerate(
@@ -79,6 +82,7 @@ class _Claim:
     content: frozenset[str]
     numbers: frozenset[str]
     denies: bool
+    stands_alone: bool
 
 
 def compare_passages(
@@ -86,7 +90,8 @@ def compare_passages(
 ) -> tuple[list[NearDuplicate], list[Contradiction]]:
     """Look for near duplicates and contradictions among neighbours in meaning.
 
-    Back-end facts and products are left out: two orders or two lamps differ by right.
+    Back-end facts and products are left out: two orders or two lamps differ by right. So do passages whose titles
+    name different numbers. At most MAX_REMARKS of each sort are returned.
     """
     rows = [
         row
@@ -106,8 +111,9 @@ def compare_passages(
         for row in (left, right):
             if row not in claims:
                 claims[row] = [_claim(sentence) for sentence in sentences(passages[row].text)]
-        same_title = (left, right) in title_pairs
-        found = _contradiction(claims[left], claims[right], same_title=same_title)
+        if _claim(first.title).numbers != _claim(second.title).numbers:
+            continue  # "Model 3" and "Model 5" are two things
+        found = _contradiction(claims[left], claims[right], same_title=(left, right) in title_pairs)
         if found:
             contradictions.append(Contradiction(first.id, second.id, found[0].text, found[1].text))
             continue
@@ -115,7 +121,7 @@ def compare_passages(
         cosine = body_pairs.get((left, right), 0.0)
         if cosine >= NEAR_DUPLICATE_COSINE or overlap >= NEAR_DUPLICATE_OVERLAP:
             near.append(NearDuplicate(first.id, second.id, round(max(cosine, overlap), 3)))
-    return near, contradictions
+    return near[:MAX_REMARKS], contradictions[:MAX_REMARKS]
 
 
 def _is_product(passage: Passage) -> bool:
@@ -167,7 +173,8 @@ def _claim(sentence: str) -> _Claim:
     content = frozenset(
         word for word in found if word not in _FILLERS and word not in _NEGATIONS and word not in _SPELLED
     )
-    return _Claim(sentence, content, numbers | spelled, any(word in _NEGATIONS for word in found))
+    denies = any(word in _NEGATIONS for word in found)
+    return _Claim(sentence, content, numbers | spelled, denies, found[:1] not in _PRONOUNS)
 
 
 def _overlap(left: frozenset[str], right: frozenset[str]) -> float:
@@ -177,12 +184,17 @@ def _overlap(left: frozenset[str], right: frozenset[str]) -> float:
 def _contradiction(
     left: Sequence[_Claim], right: Sequence[_Claim], *, same_title: bool
 ) -> tuple[_Claim, _Claim] | None:
+    """The first pair of sentences that agree but for numbers or a negation.
+
+    Under titles that differ, only sentences that stand alone count: long enough, and not about an "it".
+    """
     wanted = _SENTENCE_OVERLAP_SAME_TITLE if same_title else _SENTENCE_OVERLAP
+    least = _MIN_CONTENT_WORDS if same_title else _MIN_CONTENT_WORDS_ALONE
     for one in left:
-        if len(one.content) < _MIN_CONTENT_WORDS:
+        if len(one.content) < least or not (same_title or one.stands_alone):
             continue
         for other in right:
-            if len(other.content) < _MIN_CONTENT_WORDS or _overlap(one.content, other.content) < wanted:
+            if len(other.content) < least or _overlap(one.content, other.content) < wanted:
                 continue
             numbers_differ = bool(one.numbers - other.numbers) and bool(other.numbers - one.numbers)
             if numbers_differ or one.denies != other.denies:

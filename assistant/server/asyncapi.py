@@ -89,7 +89,13 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "decision": "answer",
     },
     "handover": {"type": "handover", "seq": 23, "state": "requested", "turn": "t_8sK2"},
-    "agent.message": {"type": "agent.message", "seq": 24, "id": "a1", "text": "Hi, I am Kim.", "agent": "Kim"},
+    "agent.message": {
+        "type": "agent.message",
+        "seq": 24,
+        "id": "a1",
+        "text": "Hi, I am Kim.",
+        "agent": "Kim",
+    },
     "error": {
         "type": "error",
         "seq": 22,

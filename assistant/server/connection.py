@@ -109,12 +109,17 @@ class Outbox:
         self._filled.set()
         return True
 
-    def close(self, order: Close | None = None) -> None:
+    def clear(self) -> None:
+        """Drop what waits."""
+        self._items.clear()
+        self._chars = 0
+
+    def close(self, order: Close) -> None:
         """Let the order to close follow what waits; later frames are ignored. May be called twice."""
-        if order is not None and not self.closed:
+        if not self.closed:
+            self.closed = True
             self._items.append(order)
             self._filled.set()
-        self.closed = True
 
     async def take(self) -> str | Close:
         """The next frame, or the order to close; waits for it."""
@@ -172,6 +177,7 @@ class Connection:
         self._bucket = TokenBucket(rules.messages_per_minute, asyncio.get_running_loop().time())
         self._refused = 0
         self._writer: asyncio.Task[None] | None = None
+        self._cut_off: asyncio.TimerHandle | None = None
         socket.current_seq = lambda: self._seq
 
     async def run(self) -> None:
@@ -186,6 +192,8 @@ class Connection:
                 self._metrics.errors.labels(ErrorCode.MESSAGE_TOO_LARGE).inc()
         finally:
             hello_timer.cancel()
+            if self._cut_off is not None:
+                self._cut_off.cancel()
             if self._session is not None:
                 self._session.detach(self)
                 self._sessions.release(self._session)
@@ -199,11 +207,12 @@ class Connection:
         if self._outbox.put(frame):
             return
         self._metrics.errors.labels(ErrorCode.SLOW_CLIENT).inc()
-        self._outbox.close()
+        order = Close(ErrorCode.SLOW_CLIENT.close_code, ErrorCode.SLOW_CLIENT)
+        self._outbox.clear()
+        self._close(order)
         if self._writer is not None:
             self._writer.cancel()  # it waits for the client to read
-        shut = self._shut(Close(ErrorCode.SLOW_CLIENT.close_code, ErrorCode.SLOW_CLIENT))
-        self._writer = asyncio.get_running_loop().create_task(shut)
+        self._writer = asyncio.get_running_loop().create_task(self._write())
 
     def replace(self) -> None:
         """Tell the client that the session is open elsewhere now, and close."""
@@ -246,7 +255,7 @@ class Connection:
             case Ping():
                 self.offer(encode(Pong(seq=self._seq, t=message.t)))
             case Bye():
-                self._outbox.close(Close(1000, "bye"))
+                self._close(Close(1000, "bye"))
             case AudioStart() | AudioChunk() | AudioEnd():
                 raise WireError(ErrorCode.UNSUPPORTED, "this server does not take speech yet", id=message.id)
             case Scan():
@@ -274,7 +283,7 @@ class Connection:
         self._session = session
         replay = session.attach(self, hello.last_seq)
         ready = Ready(
-            seq=replay.seq if resumed else 0,
+            seq=replay.seq,
             session=session.id,
             resumed=resumed,
             gap=replay.gap,
@@ -333,25 +342,23 @@ class Connection:
             )
         )
         if error.fatal:
-            self._outbox.close(Close(error.close_code, error.code))
+            self._close(Close(error.close_code, error.code))
+
+    def _close(self, order: Close) -> None:
+        """Close after what waits is sent; a client that does not take part is cut off after a while."""
+        self._outbox.close(order)
+        if self._cut_off is None:
+            self._cut_off = asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._socket.transport.abort)
 
     async def _write(self) -> None:
         try:
             while True:
                 item = await self._outbox.take()
                 if isinstance(item, Close):
-                    return await self._shut(item)
+                    return await self._socket.close(item.code, item.reason)
                 await self._socket.send(item)
         except ConnectionClosed:
             return
-
-    async def _shut(self, order: Close) -> None:
-        """Close the websocket; a client that does not take part is cut off after a while."""
-        timer = asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._socket.transport.abort)
-        try:
-            await self._socket.close(order.code, order.reason)
-        finally:
-            timer.cancel()
 
 
 def _same(expected: str, given: str) -> bool:

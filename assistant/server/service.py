@@ -20,6 +20,7 @@ from websockets.asyncio.server import serve as serve_websockets
 from websockets.http11 import Request, Response
 
 from assistant.config import Settings
+from assistant.errors import ConfigError
 from assistant.protocols import TurnRunner
 from assistant.server.connection import CLOSE_GRACE_S, Connection, ConnectionRules, Socket
 from assistant.server.metrics import Metrics
@@ -99,6 +100,7 @@ class Server:
         )
         self._web = Web(self.health, self._metrics.render, settings.operator_credential)
         self._listener: WebsocketServer | None = None
+        self._port = settings.port
         self._sweeper: asyncio.Task[None] | None = None
         self._watch_metrics()
 
@@ -114,10 +116,8 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port listened on."""
-        if self._listener is None:
-            raise RuntimeError("the server has not been started")
-        return int(self._listener.sockets[0].getsockname()[1])
+        """The port listened on; before `start()` the one of the settings."""
+        return self._port
 
     def health(self) -> dict[str, Any]:
         """The body of /healthz."""
@@ -136,13 +136,13 @@ class Server:
     async def start(self) -> None:
         """Listen.
 
-        Raises: OSError: the address is taken or not allowed.
+        Raises: ConfigError: the address is taken or not allowed.
         """
         settings = self._settings
         self._store.delete_older(self._clock() - settings.retention_days * _DAY_S)
         quiet = logging.getLogger("assistant.server.websockets")
         quiet.setLevel(logging.CRITICAL)  # it logs a trace for every port scan
-        self._listener = await serve_websockets(
+        listening = serve_websockets(
             self._handle,
             settings.host,
             settings.port,
@@ -158,6 +158,14 @@ class Server:
             logger=quiet,
             backlog=_BACKLOG,
         )
+        try:
+            self._listener = await listening
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; "
+                "choose another with --host and --port"
+            ) from error
+        self._port = int(self._listener.sockets[0].getsockname()[1])
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
     async def close(self) -> None:
@@ -173,7 +181,8 @@ class Server:
         for connection in self._connections:
             connection.go_away()
         if self._listener is not None:
-            await self._listener.wait_closed()
+            with contextlib.suppress(TimeoutError):  # somebody who opened a connection and says nothing
+                await asyncio.wait_for(self._listener.wait_closed(), 2 * CLOSE_GRACE_S)
         await self._store.close()
 
     async def __aenter__(self) -> Self:
@@ -271,7 +280,7 @@ async def serve(
         announce: called once the server listens.
         stop: ends the server when set.
 
-    Raises: OSError: the address is taken or not allowed.
+    Raises: ConfigError: the address is taken or not allowed, or the data folder cannot be made.
     """
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -421,6 +421,7 @@ class Sessions:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._sessions: OrderedDict[SessionId, Session] = OrderedDict()
+        self._held = False
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -434,8 +435,10 @@ class Sessions:
         """Find the session a client names, in memory or in the store, or begin a new one.
 
         Returns: the session, and whether it is the named one.
-        Raises: WireError: too_many_sessions.
+        Raises: WireError: too_many_sessions, or going_away once the server stops.
         """
+        if self._held:
+            raise WireError(ErrorCode.GOING_AWAY, "the server stops; reconnect in a few seconds")
         if hello.session:
             session = await self._find(SessionId(hello.session))
             if session is not None:
@@ -492,6 +495,7 @@ class Sessions:
 
     async def hold(self, seconds: float) -> None:
         """Begin no more turns anywhere; wait for the running ones, then stop them without an end."""
+        self._held = True
         await asyncio.gather(*(session.hold(seconds) for session in self._sessions.values()))
 
 

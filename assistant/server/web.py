@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,7 @@ def build_response(status: HTTPStatus, media_type: str, body: bytes, headers: Ma
         "Content-Type": media_type,
         "Content-Length": str(len(body)),
         "Connection": "close",
+        "Date": formatdate(usegmt=True),
         **_SECURITY,
         **headers,
     }

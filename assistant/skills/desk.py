@@ -60,6 +60,7 @@ class OrderDesk:
         self.products = products
         self.now = now
         self._wrong: OrderedDict[str, _Wrong] = OrderedDict()
+        self._proven: OrderedDict[tuple[str, str], datetime] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, call: SkillCall, question: str) -> Order | SkillOutcome:
@@ -105,8 +106,16 @@ class OrderDesk:
         return bool(call.customer) and order.customer_id == call.customer
 
     def proven(self, order: Order, call: SkillCall) -> bool:
-        """Whether the caller may see and change what is personal; counts wrong proofs."""
+        """Whether the caller may see and change what is personal; counts wrong proofs.
+
+        A proof holds for an hour of the same conversation.
+        """
         if self.owns(order, call):
+            return True
+        pair = (call.session, order.order_number)
+        with self._lock:
+            since = self._proven.get(pair)
+        if call.session and since is not None and self.now() - since < _PAUSE:
             return True
         given = call.slots.get(_PROOF, "")
         if not given or self._paused(order):
@@ -114,6 +123,9 @@ class OrderDesk:
         if _proves(given, order):
             with self._lock:
                 self._wrong.pop(order.order_number, None)
+                self._proven[pair] = self.now()
+                while len(self._proven) > _MOST_WATCHED:
+                    self._proven.popitem(last=False)
             return True
         with self._lock:
             before = self._wrong.pop(order.order_number, None)
@@ -141,7 +153,7 @@ class OrderDesk:
                 filled=found,
             )
         return SkillOutcome(
-            f"So that nobody else can change order {order.order_number}, please tell me the e-mail address or the "
+            f"To make sure that order {order.order_number} is yours, please tell me the e-mail address or the "
             "postcode you ordered with.",
             missing=_PROOF,
             filled=found,
@@ -158,7 +170,7 @@ class OrderDesk:
             "expected": order.expected,
             "slot": order.slot,
             "total": f"{order.total:.2f} {order.currency}",
-            "return": items_in_words(order.returning, self.products) if order.returning else "",
+            "return": items_in_words(order.return_items, self.products) if order.return_items else "",
             "note": order.note,
         }
         return _source(order, facts)

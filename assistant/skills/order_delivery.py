@@ -15,7 +15,7 @@ from assistant.skills.wording import amount, capital, day_in_words, listing, on_
 _SUNDAY, _SATURDAY = 6, 5  # as `date.weekday` counts
 _POSTCODE_AND_TOWN = re.compile(r"\b(?:[A-Z]{1,2}-)?\d{4,5}(?:\s?[A-Z]{2})?\s+[^\W\d_]{2,}", re.IGNORECASE)
 _STREET_NUMBER = re.compile(r"[^\W\d_]{3,}\.?\s+\d{1,4}\s?[a-z]?\b", re.IGNORECASE)
-_LEAD_IN = re.compile(r"^.*?\b(?:to|is|address:?|at)\s+(?=[^\W\d_][^,]*\s\d{1,4}\s?[a-z]?\b)", re.IGNORECASE)
+_LEAD_IN = re.compile(r"^.*\b(?:to|is|address:?|at)\s+(?=[^\W\d_][^,]*\s\d{1,4}\s?[a-z]?\b)", re.IGNORECASE)
 _MOST_ADDRESS = 200
 _DAY_PARTS = ("morning", "afternoon", "evening")  # as the slot type day_part names them
 
@@ -34,7 +34,7 @@ class ChangeDelivery(OrderChanging):
         value = call.slots.get("date", "")
         window = window_of(call.slots.get("window", ""), rules.windows)
         if not value:
-            now_due = f" It is planned {slot_in_words(order.slot, today)}." if order.slot else ""
+            now_due = f" It comes {slot_in_words(order.slot, today)} as things stand." if order.slot else ""
             return SkillOutcome(
                 f"Which day suits you for order {number}?{now_due} We deliver from Monday to Saturday.",
                 missing="date",
@@ -56,7 +56,7 @@ class ChangeDelivery(OrderChanging):
             )
         slot = f"{value} {window}"
         if order.slot == slot:
-            return self._refuse(order, f"Order {number} is planned {slot_in_words(slot, today)} already.")
+            return self._refuse(order, f"Order {number} comes {slot_in_words(slot, today)} already.")
         fee = (
             f"It costs {amount(rules.late_move_fee, order.currency)}, because the van is already loaded."
             if self._too_late_for_free(order)

@@ -53,9 +53,9 @@ class RequestReturn(OrderChanging):
         number = order.order_number
         if order.status != "delivered":
             return self._refuse(order, self._not_delivered(order), "return")
-        open_items = _without(order.items, order.returning)
+        open_items = _without(order.items, order.return_items)
         if not open_items:
-            back = items_in_words(order.returning, self._desk.products)
+            back = items_in_words(order.return_items, self._desk.products)
             return self._refuse(
                 order, f"A return is already registered for everything in order {number}: {back}."
             )

@@ -62,8 +62,8 @@ class OrderStatus:
             parts += _arrival(order, today)
         elif order.status == "delivered" and order.expected:
             parts.append(f"It arrived {on_day(order.expected, today)}.")
-        if own and order.returning:
-            back = items_in_words(order.returning, desk.products)
+        if own and order.return_items:
+            back = items_in_words(order.return_items, desk.products)
             parts.append(f"A return is registered for: {back}.")
         if own and order.note:
             parts.append(note_in_words(order.note, order.currency, today))

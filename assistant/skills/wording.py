@@ -27,6 +27,14 @@ def day_in_words(value: str, today: date | None = None) -> str:
         near = {0: "today", 1: "tomorrow", -1: "yesterday"}.get((day - today).days)
         if near:
             return near
+    return _date_in_words(value, today)
+
+
+def _date_in_words(value: str, today: date | None) -> str:
+    try:
+        day = date.fromisoformat(value)
+    except ValueError:
+        return value
     words = f"{day:%A} {day.day} {day:%B}"
     return words if today is None or day.year == today.year else f"{words} {day.year}"
 
@@ -58,7 +66,7 @@ def listing(parts: Sequence[str], last: str = "and") -> str:
 
 def note_in_words(note: str, currency: str, today: date | None = None) -> str:
     """A note of the back-office with its dates and amounts as people say them."""
-    dated = _ISO_DATE.sub(lambda match: day_in_words(match.group(), today), note)
+    dated = _ISO_DATE.sub(lambda match: _date_in_words(match.group(), today), note)
     return _PLAIN_AMOUNT.sub(lambda match: amount(float(match.group()), currency), dated)
 
 

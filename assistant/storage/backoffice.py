@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Float,
+    Integer,
     MetaData,
     String,
     Table,
@@ -37,10 +38,10 @@ _ORDERS = Table(
     *(
         Column(
             field.name,
-            Float if field.name == "total" else String,
+            {"total": Float, "version": Integer}.get(field.name, String),
             primary_key=field.name == "order_number",
             nullable=False,
-            server_default=None if field.default is dataclasses.MISSING else field.default,
+            server_default=None if field.default is dataclasses.MISSING else str(field.default),
         )
         for field in dataclasses.fields(Order)
     ),
@@ -192,7 +193,8 @@ class BackOffice:
                 values = {"address": change.values["address"]}
             case OrderChangeKind.RETURN:
                 items = change.values["items"]
-                values = {"returning": " | ".join(filter(None, [order.returning, items]))}
+                values = {"return_items": " | ".join(filter(None, [order.return_items, items]))}
+        values["version"] = order.version + 1
         connection.execute(update(_ORDERS).where(_ORDERS.c.order_number == order.order_number).values(values))
         return None
 
@@ -219,8 +221,10 @@ class BackOffice:
         with self._engine.begin() as connection:
             for column in _ORDERS.columns:
                 if column.name not in known:
+                    kind = column.type.compile(self._engine.dialect)
+                    default = "0" if column.name == "version" else "''"
                     connection.execute(
-                        text(f"ALTER TABLE orders ADD COLUMN {column.name} VARCHAR NOT NULL DEFAULT ''")
+                        text(f"ALTER TABLE orders ADD COLUMN {column.name} {kind} NOT NULL DEFAULT {default}")
                     )
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
+from assistant.errors import ConfigError
 from assistant.records import DialogueState, Option, PassageId, SessionId, TurnId
 
 _LOGGER = logging.getLogger(__name__)
@@ -355,9 +356,17 @@ class SessionStore:
 
 
 def open_session_store(folder: Path) -> SessionStore:
-    """Open the SQLite store in a data folder, which is created if missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return SessionStore(f"sqlite:///{folder / 'sessions.db'}")
+    """Open the SQLite store in a data folder, which is created if missing; only its owner can read it.
+
+    Raises: ConfigError: the folder cannot be made.
+    """
+    file = folder / "sessions.db"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be made: {error.strerror}; choose a folder with --data") from error
+    return SessionStore(f"sqlite:///{file}")
 
 
 def _build_engine(url: str) -> sa.Engine:

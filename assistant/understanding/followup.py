@@ -1,4 +1,4 @@
-"""Whether an utterance depends on the history, and the query that stands alone. Pure."""
+"""Does an utterance lean on what was said before, and what is searched with then."""
 
 from __future__ import annotations
 
@@ -6,17 +6,52 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assistant.records import Message, Role
+from assistant.text import words
+
+# Words that open an utterance which goes on with what was said ("and for sale items?").
+_OPENERS = frozenset("and or but so then also even ok okay great".split())
+_OPENING_PAIRS = frozenset(("what about", "how about", "what if", "same for"))
+# Words that stand for something said before ("how much is that?").
+_POINTERS = frozenset(
+    "it it's its that that's this those these them they they're their one ones there then same also too either "
+    "instead else another both neither again still though tho mine he she him his".split()
+)
+_SHORT = 6  # an utterance of so few words does not stand alone
+_LONG = 12  # one of more words explains itself, whatever it points at
+_MESSAGES = 4
+_QUERY_WORDS = 48  # about the 64 word pieces that the encoder was trained to read of a query
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedQuery:
-    """The text to search with, and whether the history went into it."""
+    """What to search with, and whether the history is in it."""
 
     text: str
     used_history: bool
 
 
 def resolve(text: str, history: Sequence[Message]) -> ResolvedQuery:
-    """Put the customer's last message before an utterance that may depend on it."""
-    before = [message.text for message in history if message.role is Role.CUSTOMER][-1:]
-    return ResolvedQuery(" ".join([*before, text]), bool(before))
+    """Give an utterance that needs it the end of the conversation before it.
+
+    The form "customer: ... agent: ... question: ..." is the one the project's encoder is trained on
+    (training/retrieval/SERVING.md), and the best of those measured with the untrained one. The rule and its
+    figures: docs/decisions/2026-11-21-intents.md, measured by benchmarks/followups.py.
+    """
+    if not any(message.role is Role.CUSTOMER for message in history) or not leans_on_history(text):
+        return ResolvedQuery(text, False)
+    said = " ".join(
+        f"{'customer' if message.role is Role.CUSTOMER else 'agent'}: {message.text}"
+        for message in history[-_MESSAGES:]
+    ).split()
+    room = max(0, _QUERY_WORDS - len(text.split()))
+    return ResolvedQuery(" ".join([*said[len(said) - min(room, len(said)) :], f"question: {text}"]), True)
+
+
+def leans_on_history(text: str) -> bool:
+    """Whether the words alone show that something said before is meant."""
+    said = words(text)
+    if len(said) <= _SHORT:
+        return True
+    if said[0] in _OPENERS or " ".join(said[:2]) in _OPENING_PAIRS:
+        return True
+    return len(said) <= _LONG and not _POINTERS.isdisjoint(said)

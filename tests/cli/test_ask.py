@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,27 @@ def test_text_answer_names_its_source(shop: Path) -> None:
     assert "100 nights" in result.stdout
     assert "Can I return a mattress?" in result.stdout
     assert not result.stdout.startswith(">")
+
+
+def test_process_prints_one_object_and_is_silent_otherwise(shop: Path) -> None:
+    """A process of its own, with its own logging: nothing on stderr unless asked for."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "assistant",
+            "ask",
+            "what does delivery cost?",
+            "--json",
+            "--data",
+            shop / "data",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["status"] == "completed"
+    assert done.stderr == ""
 
 
 def test_no_question_at_all_is_wrong_usage(shop: Path) -> None:

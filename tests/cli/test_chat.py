@@ -85,7 +85,7 @@ def test_debug_command_switches_the_pane(runner: Any, tmp_path: Path) -> None:
 def test_sources_command_shows_their_full_text(runner: Any, tmp_path: Path) -> None:
     """Before the first reply there are none."""
     shown = hold(runner, tmp_path / "t.yaml", "/sources", "one", "/sources")
-    assert "the last reply has no sources" in shown
+    assert "no reply had sources so far" in shown
     assert "      Small parcels take 3 days." in shown
     assert "      Or 4." in shown
 

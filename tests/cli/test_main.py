@@ -15,6 +15,7 @@ from assistant.cli.common import LazyGroup
 from assistant.cli.main import COMMANDS, assistant
 from assistant.errors import ConfigError, KnowledgeError, KnowledgeProblem
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 HEAVY = ("torch", "transformers", "sentence_transformers", "onnxruntime", "faiss", "numpy", "pydantic")
 
 
@@ -100,3 +101,12 @@ def test_interrupt_ends_quietly_with_130() -> None:
 def test_usage_error_of_a_command_keeps_its_code() -> None:
     """What click raises is not ours to translate."""
     assert CliRunner().invoke(group_of(click.UsageError("so not")), ["fail"]).exit_code == 2
+
+
+def test_console_page_explains_every_command() -> None:
+    """Commands and slash commands are in docs/console.md."""
+    from assistant.cli.chat import COMMANDS as SLASH_COMMANDS
+
+    page = (DOCS / "console.md").read_text()
+    assert [name for name in COMMANDS if f"assistant {name}" not in page] == []
+    assert [name for name in SLASH_COMMANDS if f"| `{name}" not in page] == []

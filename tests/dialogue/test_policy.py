@@ -164,12 +164,12 @@ def test_slot_is_asked_for_then_filled() -> None:
     assert again.slots == {"order_number": "AB-00002"}
 
 
-def test_question_in_between_leaves_the_slot() -> None:
-    """A customer who asks something else while a number is awaited gets the answer."""
+def test_question_in_between_is_answered_and_the_slot_stays_open() -> None:
+    """A customer who asks something else while a number is awaited gets the answer, and may still give the number."""
     state = DialogueState(intent="order_status", awaiting="order_number")
     decision, after = decide(evidence(), state, INTENTS, SHOP)
     assert decision.kind is DecisionKind.ANSWER
-    assert (after.intent, after.awaiting) == ("", "")
+    assert (after.intent, after.awaiting) == ("order_status", "order_number")
 
 
 def test_unusable_answer_is_asked_again_once() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -91,7 +91,7 @@ class ScriptedSubject:
             status=TurnStatus.COMPLETED,
             text=text,
             decision=Decision(kind, "as scripted"),
-            state=request.state,
+            state=replace(request.state, misses=request.state.misses + 1),
             sources=tuple(Source(str(p.id), p.title, p.text, p.document) for p in PASSAGES if p.id in names),
             trace=(Stage("retrieval", 2.0), Stage("composition", 4.0)),
         )

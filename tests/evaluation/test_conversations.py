@@ -44,7 +44,7 @@ def result(
     kind: DecisionKind = DecisionKind.ANSWER, text: str = "It costs 39 euro.", **more: Any
 ) -> TurnResult:
     """A reply from faq/shop.md with an order number in its state."""
-    values = {
+    values: dict[str, Any] = {
         "state": DialogueState(intent="order_status", slots={"order_number": "01234"}),
         "sources": (Source("p1", "Title p1", "It costs 39 euro.", "faq/shop.md"),),
     }
@@ -152,6 +152,7 @@ def test_conversation_carries_history_and_state(subject: Any) -> None:
     assert "".join(pieces) == "Yes [1]."
     history = [[(message.role, message.text) for message in request.history] for request in subject.requests]
     assert history == [[], [(Role.CUSTOMER, "a"), (Role.ASSISTANT, "Yes.")], []]
+    assert [request.state.misses for request in subject.requests] == [0, 1, 0]
     assert [text for text, _ in conversation.turns] == ["c"]
 
 

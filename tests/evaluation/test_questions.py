@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from assistant.errors import ConfigError
 from assistant.evaluation.files import Kind, Question
+from assistant.evaluation.intents import intent_figures
 from assistant.evaluation.questions import Answered, ask_all, question_figures
 from assistant.records import DecisionKind, Message, Role, Shop
 
@@ -165,3 +168,19 @@ def test_prediction_line_is_json_with_what_the_figures_are_made_of(subject: Any)
     assert line["rank"] == 1
     assert line["first_answers"] is True
     assert line["reply"]["decision"] == "decline"
+
+
+def names(figures: dict[str, Any]) -> Iterator[str]:
+    """Every key of nested figures; below `by_kind` and `latency_ms` the keys are data."""
+    for key, value in figures.items():
+        yield key
+        if isinstance(value, dict) and key not in {"by_kind", "latency_ms"}:
+            yield from names(value)
+
+
+def test_every_figure_is_explained(subject: Any) -> None:
+    """docs/evaluation.md names each."""
+    subject.rankings = RANKINGS
+    page = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text()
+    figures = question_figures(ask(subject, QUESTIONS, replies=True)) | intent_figures([], 0.0)
+    assert [name for name in names(figures) if not re.search(rf"\b{name}\b", page)] == []

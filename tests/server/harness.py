@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from assistant.config import Settings
 from assistant.records import (
@@ -208,12 +209,22 @@ class Client:
             assert message["turn"] not in self.done, "a second terminal event"
             self.done[message["turn"]] = message
 
-    async def wait_for(self, kind: str, when: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
+    async def wait_for(
+        self, kind: str, when: Callable[[dict[str, Any]], bool] | None = None
+    ) -> dict[str, Any]:
         """Receive up to a message of a type."""
         while True:
             message = await self.receive()
             if message["type"] == kind and (when is None or when(message)):
                 return message
+
+    async def closed(self) -> int:
+        """Receive until the server closes; the close code."""
+        try:
+            while True:
+                await self.receive()
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd else 1006
 
     async def settle(self) -> None:
         """Wait until the server has handled all that was sent."""
@@ -225,6 +236,13 @@ class Client:
         message_id = await self.ask(text, message_id)
         started = await self.wait_for("turn.started", lambda event: event["id"] == message_id)
         return await self.wait_for("turn.done", lambda event: event["turn"] == started["turn"])
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for a state of the server that announces itself by nothing a client receives."""
+    async with asyncio.timeout(GUARD_S):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.005)
 
 
 def run(test: Awaitable[None]) -> None:

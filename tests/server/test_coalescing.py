@@ -8,7 +8,21 @@ from hypothesis import strategies as st
 
 from assistant.server.coalescing import DeltaCoalescer, complete_length, sound_text
 
-WHOLE = ["é", "👍🏽", "👨‍👩‍👧", "🇩🇪", "1️⃣", "한", "नि", "a", " ", "你", "。", "\U0001f600", "🏴\U000e0067\U000e0062\U000e007f"]
+WHOLE = [
+    "é",
+    "👍🏽",
+    "👨‍👩‍👧",
+    "🇩🇪",
+    "1️⃣",
+    "한",
+    "नि",
+    "a",
+    " ",
+    "你",
+    "。",
+    "\U0001f600",
+    "🏴\U000e0067\U000e0062\U000e007f",
+]
 
 
 @pytest.mark.parametrize(

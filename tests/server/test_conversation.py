@@ -67,9 +67,11 @@ def test_locale_sets_the_language_of_the_turn(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         runner = ScriptedRunner()
-        async with running(make_settings(tmp_path), runner) as server:
-            async with Client(server, locale="zh_Hans") as client:
-                await client.answer("hello")
+        async with (
+            running(make_settings(tmp_path), runner) as server,
+            Client(server, locale="zh_Hans") as client,
+        ):
+            await client.answer("hello")
         assert runner.requests[0].language == "zh"
 
     run(scenario())
@@ -145,7 +147,12 @@ def test_full_queue_refuses_with_busy_and_takes_the_message_later(tmp_path: Path
             for number in range(3):
                 await client.ask(f"question {number}", f"m{number}")
             error = await client.wait_for("error")
-            assert (error["code"], error["id"], error["retryable"], error["fatal"]) == ("busy", "m2", True, False)
+            assert (error["code"], error["id"], error["retryable"], error["fatal"]) == (
+                "busy",
+                "m2",
+                True,
+                False,
+            )
             for _ in range(3):
                 runner.gate.release()  # type: ignore[union-attr]
             await client.wait_for("turn.done")
@@ -196,13 +203,16 @@ def test_cancel_and_feedback_for_a_foreign_turn_are_refused(tmp_path: Path) -> N
     """A turn of another session counts as unknown."""
 
     async def scenario() -> None:
-        async with running(make_settings(tmp_path), ScriptedRunner()) as server:
-            async with Client(server) as one, Client(server) as other:
-                turn = (await one.answer("mine"))["turn"]
-                await other.send(type="cancel", turn=turn)
-                assert (await other.wait_for("error"))["code"] == "unknown_turn"
-                await other.send(type="feedback", turn=turn, value="down")
-                assert (await other.wait_for("error"))["code"] == "unknown_turn"
+        async with (
+            running(make_settings(tmp_path), ScriptedRunner()) as server,
+            Client(server) as one,
+            Client(server) as other,
+        ):
+            turn = (await one.answer("mine"))["turn"]
+            await other.send(type="cancel", turn=turn)
+            assert (await other.wait_for("error"))["code"] == "unknown_turn"
+            await other.send(type="feedback", turn=turn, value="down")
+            assert (await other.wait_for("error"))["code"] == "unknown_turn"
 
     run(scenario())
 

@@ -38,26 +38,32 @@ def test_any_messages_leave_the_server_and_the_connection_usable(tmp_path: Path,
     """After anything a client sends, errors are typed and the next question is answered."""
 
     async def scenario() -> None:
-        async with asyncio.timeout(60), running(make_settings(tmp_path), ScriptedRunner(pieces=1)) as server:
-            async with Client(server) as client:
-                turn = (await client.answer("first"))["turn"]
-                for frame in frames:
-                    if isinstance(frame, str):
-                        frame = frame.replace("TURN", turn).replace("SESSION", client.session or "")
-                    await client.socket.send(frame)
-                await client.settle()
-                assert not {error["code"] for error in client.errors} & FATAL
-                assert "internal" not in {error["code"] for error in client.errors}
-                message_id = await client.ask("last")
-                started = await client.wait_for("turn.started", lambda event: event["id"] == message_id)
-                await client.wait_for("turn.done", lambda event: event["turn"] == started["turn"])
+        async with (
+            asyncio.timeout(60),
+            running(make_settings(tmp_path), ScriptedRunner(pieces=1)) as server,
+            Client(server) as client,
+        ):
+            turn = (await client.answer("first"))["turn"]
+            for frame in frames:
+                if isinstance(frame, str):
+                    frame = frame.replace("TURN", turn).replace("SESSION", client.session or "")
+                await client.socket.send(frame)
+            await client.settle()
+            assert not {error["code"] for error in client.errors} & FATAL
+            assert "internal" not in {error["code"] for error in client.errors}
+            message_id = await client.ask("last")
+            started = await client.wait_for("turn.started", lambda event: event["id"] == message_id)
+            await client.wait_for("turn.done", lambda event: event["turn"] == started["turn"])
 
     asyncio.run(scenario())
 
 
-@given(hello=st.fixed_dictionaries({"type": st.just("hello")}, optional={
-    field: VALUES for field in CLIENT_MESSAGES["hello"].model_fields if field != "type"
-}))
+@given(
+    hello=st.fixed_dictionaries(
+        {"type": st.just("hello")},
+        optional={field: VALUES for field in CLIENT_MESSAGES["hello"].model_fields if field != "type"},
+    )
+)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_hello_is_answered_by_ready_or_an_error(tmp_path: Path, hello: dict[str, Any]) -> None:
     """A strange greeting is refused by code or accepted; the server goes on."""

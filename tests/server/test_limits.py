@@ -11,18 +11,9 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
-from tests.server.harness import Client, ScriptedRunner, make_settings, run, running
-
-
-async def closed_with(client: Client) -> int:
-    """Read until the server closes; the close code."""
-    with pytest.raises(ConnectionClosed) as closed:
-        while True:
-            await client.receive()
-    assert closed.value.rcvd is not None, "closed without a close frame"
-    return closed.value.rcvd.code
+from tests.server.harness import Client, ScriptedRunner, eventually, make_settings, run, running
 
 
 @pytest.mark.parametrize(
@@ -91,7 +82,7 @@ def test_message_of_one_megabyte_is_refused_by_name_and_the_session_can_be_resum
         async with running(make_settings(tmp_path), ScriptedRunner()) as server, Client(server) as client:
             done = await client.answer("before")
             await client.send(type="user.text", id="big", text="x" * 1_000_000)
-            assert await closed_with(client) == 1009
+            assert await client.closed() == 1009
             assert client.errors[-1]["code"] == "message_too_large"
             assert client.errors[-1]["seq"] == done["seq"]
             assert str(65536) in client.errors[-1]["message"]
@@ -108,7 +99,7 @@ def test_invalid_utf8_closes_with_1007(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(make_settings(tmp_path), ScriptedRunner()) as server, Client(server) as client:
             await client.socket.send(b"\xff\xfe", text=True)
-            assert await closed_with(client) == 1007
+            assert await client.closed() == 1007
 
     run(scenario())
 
@@ -139,7 +130,7 @@ def test_silent_connection_is_closed(tmp_path: Path) -> None:
         async with running(settings, ScriptedRunner()) as server:
             client = Client(server)
             await client.connect(greet=False)
-            assert await closed_with(client) == 4408
+            assert await client.closed() == 4408
             assert client.errors[0]["code"] == "hello_timeout"
 
     run(scenario())
@@ -153,7 +144,7 @@ def test_other_protocol_version_is_refused(tmp_path: Path) -> None:
             client = Client(server)
             await client.connect(greet=False)
             await client.send(type="hello", v=2)
-            assert await closed_with(client) == 4400
+            assert await client.closed() == 4400
             assert client.errors[0]["code"] == "unsupported_version"
 
     run(scenario())
@@ -170,7 +161,7 @@ def test_wrong_credential_is_refused(tmp_path: Path, credential: str | None) -> 
             await client.connect(greet=False)
             hello = {"credential": credential} if credential is not None else {}
             await client.send(type="hello", v=1, **hello)
-            assert await closed_with(client) == 4401
+            assert await client.closed() == 4401
             assert (client.errors[0]["code"], client.errors[0]["fatal"]) == ("unauthorized", True)
             assert server.health()["sessions"] == 0
 
@@ -182,9 +173,11 @@ def test_right_credential_is_accepted(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         settings = make_settings(tmp_path, credential="geheim")
-        async with running(settings, ScriptedRunner()) as server:
-            async with Client(server, credential="geheim") as client:
-                assert (await client.answer("hello"))["status"] == "completed"
+        async with (
+            running(settings, ScriptedRunner()) as server,
+            Client(server, credential="geheim") as client,
+        ):
+            assert (await client.answer("hello"))["status"] == "completed"
 
     run(scenario())
 
@@ -201,7 +194,7 @@ def test_too_many_messages_are_refused_then_the_connection_is_closed(tmp_path: P
             assert (error["code"], error["retryable"], error["fatal"]) == ("rate_limited", True, False)
             for number in range(60):
                 await client.send(type="ping", t=number)
-            assert await closed_with(client) == 4429
+            assert await client.closed() == 4429
 
     run(scenario())
 
@@ -234,8 +227,7 @@ def test_connections_beyond_the_limit_are_refused_and_the_others_go_on(tmp_path:
                 assert json.loads(await one.recv())["type"] == "ready"
             for one in opened:
                 one.transport.abort()
-            while server.health()["connections"]:
-                await asyncio.sleep(0)
+            await eventually(lambda: server.health()["connections"] == 0)
             async with Client(server) as client:
                 assert (await client.answer("room again?"))["status"] == "completed"
 
@@ -247,12 +239,15 @@ def test_one_address_cannot_take_all_connections(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         settings = make_settings(tmp_path, max_connections_per_address=2)
-        async with running(settings, ScriptedRunner()) as server:
-            async with Client(server), Client(server):
-                with pytest.raises(InvalidStatus) as refused:
-                    await Client(server).connect()
-                assert refused.value.response.status_code == 429
-                assert b"max_connections_per_address" in refused.value.response.body
+        async with (
+            running(settings, ScriptedRunner()) as server,
+            Client(server),
+            Client(server),
+        ):
+            with pytest.raises(InvalidStatus) as refused:
+                await Client(server).connect()
+            assert refused.value.response.status_code == 429
+            assert b"max_connections_per_address" in refused.value.response.body
 
     run(scenario())
 
@@ -267,19 +262,17 @@ def test_sessions_beyond_the_limit_replace_unused_ones_or_are_refused(tmp_path: 
             await left.connect()
             await left.answer("hello")
             await left.close()
-            while server.health()["connections"]:
-                await asyncio.sleep(0)
+            await eventually(lambda: server.health()["connections"] == 0)
             async with Client(server) as one, Client(server) as two:
                 assert server.health()["sessions"] == 2
                 late = Client(server)
                 await late.connect(greet=False)
                 await late.send(type="hello", v=1)
-                assert await closed_with(late) == 1013
+                assert await late.closed() == 1013
                 assert late.errors[0]["code"] == "too_many_sessions"
                 assert (await one.answer("unharmed"))["status"] == "completed"
                 await two.close()
-                while server.health()["connections"] > 1:
-                    await asyncio.sleep(0)
+                await eventually(lambda: server.health()["connections"] <= 1)
                 await left.connect()
                 assert left.ready["resumed"] is True
                 await left.close()
@@ -357,11 +350,11 @@ def test_client_that_does_not_read_is_dropped_and_can_resume(tmp_path: Path) -> 
             await slow.send(json.dumps({"type": "hello", "v": 1, "session": client.session}))
             await slow.recv()
             await slow.send(json.dumps({"type": "user.text", "id": "m1", "text": "flood"}))
-            while server.health()["connections"] > 1:  # the first was replaced, the slow one dropped
-                await asyncio.sleep(0.01)
+            await eventually(
+                lambda: server.health()["connections"] <= 1
+            )  # the first was replaced, the slow one dropped
             assert (await other.answer("are you there?"))["text"] == "ok"
-            while server.health()["turns_pending"]:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: server.health()["turns_pending"] == 0)
             await client.close()
             await client.connect()
             done = await client.wait_for("turn.done")
@@ -375,7 +368,9 @@ def test_client_that_does_not_read_is_dropped_and_can_resume(tmp_path: Path) -> 
 def get(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
     """A plain HTTP request."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    connection.request(
+        method, path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
     response = connection.getresponse()
     body = response.read()
     connection.close()
@@ -387,7 +382,11 @@ def test_page_is_served_with_caching_and_without_inline_script(tmp_path: Path) -
 
     async def scenario() -> None:
         async with running(make_settings(tmp_path), ScriptedRunner()) as server:
-            for path, kind in (("/", "text/html"), ("/chat.js", "text/javascript"), ("/chat.css", "text/css")):
+            for path, kind in (
+                ("/", "text/html"),
+                ("/chat.js", "text/javascript"),
+                ("/chat.css", "text/css"),
+            ):
                 status, headers, body = await asyncio.to_thread(get, server.port, path)
                 assert status == 200
                 assert headers["content-type"].startswith(kind)

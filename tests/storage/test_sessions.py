@@ -30,7 +30,9 @@ STATE = DialogueState(
 
 
 def make_turn(number: int, **values: Any) -> StoredTurn:
-    turn = StoredTurn(TurnId(f"t{number}"), SESSION.id, number, f"m{number}", f"question {number}", float(number))
+    turn = StoredTurn(
+        TurnId(f"t{number}"), SESSION.id, number, f"m{number}", f"question {number}", float(number)
+    )
     return replace(turn, **values)
 
 
@@ -52,6 +54,13 @@ async def keep(store: SessionStore, number: int) -> bool:
     store.accept_turn(SESSION, turn)
     store.begin_turn(turn.id, 1, number * 10)
     return await store.finish_turn(ended(turn), STATE, 100.0 + number)
+
+
+async def recovered(store: SessionStore) -> None:
+    """Wait until the database works again."""
+    async with asyncio.timeout(20):
+        while store.status.degraded:  # noqa: ASYNC110 - the writer is a thread
+            await asyncio.sleep(0.02)
 
 
 def test_session_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -140,9 +149,7 @@ def test_failing_database_keeps_writes_and_commits_them_once_it_works(
         assert store.status.degraded
         assert await keep(store, 2) is False
         (tmp_path / "later").mkdir()
-        async with asyncio.timeout(20):
-            while store.status.degraded:
-                await asyncio.sleep(0.02)
+        await recovered(store)
         found = await store.load(SESSION.id, 5, 5)
         assert found is not None
         assert [turn.status for turn in found.turns] == ["completed", "completed"]
@@ -170,9 +177,7 @@ def test_full_disk_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert await store.finish_turn(ended(big), STATE, 2.0) is False
         assert store.status.degraded
         pages[0] = 100_000
-        async with asyncio.timeout(20):
-            while store.status.degraded:
-                await asyncio.sleep(0.02)
+        await recovered(store)
         found = await store.load(SESSION.id, 5, 5)
         assert found is not None
         assert len(found.turns[1].text) == 200_000

@@ -2,8 +2,8 @@
 
 Stages, each resumable and skipped when its result is there: `pretrain` (reranker on open text), `encoder`
 (bi-encoder on questions), `rerank` (reranker on questions), `export` (int8 ONNX), `fit` (constants, on the
-validation businesses), `evaluate` (figures on validation, test and their noised copies), `intents` (few-shot
-check), `cards`.
+validation businesses), `evaluate` (figures on validation, test and their noised copies), `speed`, `intents`
+(few-shot check), `cards`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from training.retrieval import (
     opentext,
     ranking,
     reference,
+    speed,
 )
 from training.retrieval.corpus import Business
 from training.retrieval.inputs import Inputs
@@ -43,7 +44,7 @@ from training.retrieval.model import Body, load_body
 from training.retrieval.ranking import Constants
 
 HERE = Path(__file__).parent
-STAGES = ("pretrain", "encoder", "rerank", "export", "fit", "evaluate", "intents", "cards")
+STAGES = ("pretrain", "encoder", "rerank", "export", "fit", "evaluate", "speed", "intents", "cards")
 NOISE_SEED = 20261121
 
 
@@ -211,6 +212,7 @@ def evaluate(run: Run, parts: Sequence[str]) -> None:
             figures[name] = _rounded(figures_of(scored, constants))
             run.log(f"evaluate: {name} {json.dumps(figures[name])}")
     figures["about"] = {
+        "files": "encoder/model.onnx, reranker/model.onnx, reference.json",
         "corpus sha256": corpus.digest((run.material / "corpus").glob("*.jsonl")),
         "encoder sha256": _sha256(run.models / "encoder" / "model.onnx"),
         "reranker sha256": _sha256(run.models / "reranker" / "model.onnx"),
@@ -235,6 +237,16 @@ def check_intents(run: Run) -> None:
         run.log(f"intents: {name} {json.dumps(_rounded(intents.few_shot(folder, run.reader, vectorizer)))}")
 
 
+def measure_speed(run: Run) -> None:
+    """CPU time of serving, into figures.json."""
+    path = run.models / "figures.json"
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    found = speed.figures(reference.Retriever(run.models, run.package), run.businesses("validation"))
+    figures["speed, CPU ms on one thread"] = _rounded(found)
+    run.log(f"speed: {json.dumps(_rounded(found))}")
+    path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
 def write_cards(run: Run, settings: str) -> None:
     """Model cards beside the weights."""
     figures = json.loads((run.models / "figures.json").read_text(encoding="utf-8"))
@@ -254,7 +266,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pretrain-steps", type=int, default=700)
     parser.add_argument("--encoder-steps", type=int, default=200)
-    parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--candidates", type=int, default=10)
     parser.add_argument("--parts", nargs="*", default=["validation", "test"])
     given = parser.parse_args()
@@ -269,6 +281,7 @@ def main() -> None:
         "export": lambda: write_onnx(run),
         "fit": lambda: fit_constants(run, given.candidates),
         "evaluate": lambda: evaluate(run, given.parts),
+        "speed": lambda: measure_speed(run),
         "intents": lambda: check_intents(run),
         "cards": lambda: write_cards(
             run,

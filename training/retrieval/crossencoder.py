@@ -62,7 +62,7 @@ class Candidates:
 
 
 def parts_of_groups(
-    groups: Sequence[Candidates], table: Tensor, a_part: int = 4, hide: float = 0.0
+    groups: Sequence[Candidates], table: Tensor, a_part: int = 2, hide: float = 0.0
 ) -> list[Part]:
     """Split a step into parts of `a_part` groups of like length; all groups have the same size.
 
@@ -183,7 +183,8 @@ def finetune(
         drawn = [i for _, i in sorted(zip(keys, wrong, strict=True))][: size - len(answers)]
         query = variant(question, business, reader, rng)
         rows = [inputs.pair(query, shown[business.name][i]) for i in answers + drawn]
-        shares = [1 / len(answers)] * len(answers) + [0.0] * len(drawn) + [0.0 if answers else 1.0]
+        each = 1 / max(1, len(answers))
+        shares = [each] * len(answers) + [0.0] * len(drawn) + [0.0 if answers else 1.0]
         return Candidates(rows, shares)
 
     def parts_of_step(step: int) -> list[Part]:

@@ -71,7 +71,7 @@ def signals_of(
     owner = np.array([i for i, some in enumerate(parts) for _ in some])
     whole = vectorizer.vectors([reader.passage(p.title, p.text) for p in business.passages])
     piece = vectorizer.vectors([reader.ids(part)[: inputs.QUERY_TOKENS] for some in parts for part in some])
-    asked = vectorizer.vectors([reader.query(q.text, q.history) for q in questions])
+    asked = [vectorizer.vectors([reader.query(q.text, q.history)])[0] for q in questions]
     lexical = Lexical([(p.title, p.text) for p in business.passages])
     found = []
     for question, vector in zip(questions, asked, strict=True):
@@ -98,13 +98,13 @@ def add_logits(
     """Logits for the DEPTH passages that the first stage puts first."""
     shown = {b.name: [reader.passage(p.title, p.text) for p in b.passages] for b in businesses}
     deep = [np.argsort(-ranking.first_stage(constants, s.signals), kind="stable")[:DEPTH] for s in scored]
-    rows = [
-        inputs.pair(reader.query(s.question.text, s.question.history), shown[s.business][i])
-        for s, places in zip(scored, deep, strict=True)
-        for i in places
-    ]
-    logits = np.split(judge.logits(rows).astype(np.float64), np.cumsum([len(places) for places in deep])[:-1])
-    return [replace(s, deep=d, logits=z) for s, d, z in zip(scored, deep, logits, strict=True)]
+    found = []
+    for one, places in zip(scored, deep, strict=True):
+        query = reader.query(one.question.text, one.question.history)
+        # question by question, as in serving: int8 inputs share one scale within a batch
+        logits = judge.logits([inputs.pair(query, shown[one.business][i]) for i in places])
+        found.append(replace(one, deep=places, logits=logits.astype(np.float64)))
+    return found
 
 
 def noised_copy(businesses: Iterable[Business], seed: int) -> list[Business]:

@@ -97,10 +97,8 @@ function receive(message) {
 }
 
 function ready(message) {
-  if (!message.resumed) {
-    lastSeq = 0;
-    if (!log.childElementCount) bubble("theirs", message.shop.greeting);
-  }
+  if (!message.resumed) lastSeq = 0;
+  if (!log.childElementCount) bubble("theirs", message.shop.greeting);
   remember(message.session);
   maxChars = message.limits.text_chars;
   byId("shop").textContent = message.shop.name;
@@ -120,6 +118,7 @@ function started(message) {
   const mine = document.querySelector(`[data-id="${CSS.escape(message.id)}"]`);
   if (mine) mine.classList.remove("unsent");
   else bubble("mine", message.text).dataset.id = message.id;
+  dropChoices();
   let turn = turns.get(message.turn);
   if (!turn) {
     const element = bubble("theirs", "");
@@ -156,7 +155,7 @@ function done(message) {
   for (const card of message.cards || []) turn.element.append(cardOf(card));
   if (message.sources && message.sources.length) turn.element.append(sources(message.sources));
   if (message.status === "completed" && turn.text) turn.element.append(voting(message.turn));
-  for (const old of log.querySelectorAll(".choices")) old.remove();
+  dropChoices();
   if (message.quick_replies && message.quick_replies.length) turn.element.append(choices(message.quick_replies));
   byId("announcement").textContent = turn.text;   // read out once, not piece by piece
   refresh();
@@ -184,7 +183,7 @@ function ask(text) {
   mine.dataset.id = id;
   mine.classList.add("unsent");
   pending.set(id, clean);
-  for (const old of log.querySelectorAll(".choices")) old.remove();
+  dropChoices();
   if (online) transmit({ type: "user.text", id, text: clean });
   scroll();
 }
@@ -322,6 +321,10 @@ function cardOf(card) {
   }
   box.append(list);
   return box;
+}
+
+function dropChoices() {
+  for (const old of log.querySelectorAll(".choices")) old.remove();
 }
 
 function atEnd() {
