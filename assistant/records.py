@@ -162,6 +162,59 @@ class Order:
     version: int = 0
 
 
+class SignalKind(StrEnum):
+    """What a customer can do with a product that is shown."""
+
+    VIEW = "view"
+    TAP = "tap"
+    DISMISS = "dismiss"
+    PURCHASE = "purchase"
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """What a customer once did with a product; `kind` is a `SignalKind`, `at` ISO 8601 without zone."""
+
+    customer: str
+    sku: str
+    kind: str
+    at: str
+
+
+class DeviceType(StrEnum):
+    """Kinds of devices that can be read or set."""
+
+    LAMP = "lamp"
+    PLUG = "plug"
+    THERMOSTAT = "thermostat"
+    AIR_CONDITIONER = "air conditioner"
+    LOCK = "lock"
+    SENSOR = "sensor"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device in a customer's home, reached over MQTT.
+
+    Attributes:
+        id: unique within its home.
+        owner: id of the customer whose home it is.
+        topic: the device's state is retained under `topic/state`, commands go to `topic/set`, and
+            `topic/availability` says "online" or "offline".
+        guests: customers who may use lights and heating in this home.
+        also: other names.
+    """
+
+    id: str
+    name: str
+    room: str
+    type: DeviceType
+    owner: str
+    topic: str
+    guests: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+
+
 class OrderChangeKind(StrEnum):
     """What a customer may have changed about an order."""
 
@@ -219,6 +272,8 @@ class Knowledge:
     intents: tuple[Intent, ...] = ()
     products: tuple[Product, ...] = ()
     orders: tuple[Order, ...] = ()
+    devices: tuple[Device, ...] = ()
+    interactions: tuple[Interaction, ...] = ()
 
 
 # --- understanding and retrieval ---------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import PurePosixPath
+from typing import Any
 
 from assistant.ingestion.questions import Row, read_csv
 from assistant.ingestion.sources import Findings, SourceFile
@@ -150,7 +151,7 @@ def read_orders(source: SourceFile, pattern: str, findings: Findings) -> list[Or
     orders: list[Order] = []
     lines: dict[str, int] = {}
     for row in _table(source, _ORDER_COLUMNS, findings):
-        values = {name: clean(row.values.get(name, "")) for name in _ORDER_FIELDS}
+        values: dict[str, Any] = {name: clean(row.values.get(name, "")) for name in _ORDER_FIELDS}
         number = values["order_number"]
         problems = _empty(values, _ORDER_COLUMNS)
         if number and form and not form.fullmatch(number):
@@ -172,7 +173,7 @@ def read_orders(source: SourceFile, pattern: str, findings: Findings) -> list[Or
             findings.add(source.name, row.line, problem)
         if not problems:
             total = float(values.pop("total"))
-            orders.append(Order(total=total, **values))
+            orders.append(Order(total=total, version=0, **values))
     return orders
 
 

@@ -9,6 +9,7 @@ from assistant.errors import KnowledgeError
 from assistant.ingestion.catalog import product_passage, read_orders, read_products
 from assistant.ingestion.conversion import ConversionError, Converter
 from assistant.ingestion.documents import document_markdown, read_document
+from assistant.ingestion.home import read_devices, read_events
 from assistant.ingestion.questions import (
     Row,
     is_question_file,
@@ -20,10 +21,10 @@ from assistant.ingestion.questions import (
 from assistant.ingestion.shop import check_tests, read_intents, read_shop
 from assistant.ingestion.sources import Findings, SourceFile, decode
 from assistant.ingestion.splitting import clean
-from assistant.records import Intent, Knowledge, Order, Passage, Product, Shop
+from assistant.records import Knowledge, Passage, Shop
 from assistant.text import words
 
-_ONCE = ("shop.toml", "intents.yaml", "catalog.csv", "orders.csv")
+_ONCE = ("shop.toml", "intents.yaml", "catalog.csv", "orders.csv", "devices.yaml", "events.csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,9 @@ def read_knowledge(files: Sequence[SourceFile], findings: Findings) -> Reading:
     intents = read_intents(named["intents.yaml"][0], findings) if named["intents.yaml"] else []
     products = read_products(named["catalog.csv"][0], findings) if named["catalog.csv"] else []
     orders = read_orders(named["orders.csv"][0], shop.order_number, findings) if named["orders.csv"] else []
+    catalogue = [product for product, _ in products]
+    devices = read_devices(named["devices.yaml"][0], findings) if named["devices.yaml"] else []
+    events = read_events(named["events.csv"][0], catalogue, findings) if named["events.csv"] else []
     passages: list[Passage] = []
     with Converter() as converter:
         for source in files:
@@ -74,20 +78,18 @@ def read_knowledge(files: Sequence[SourceFile], findings: Findings) -> Reading:
             sorted(findings.problems, key=lambda problem: (order.get(problem.path, -1), problem.line))
         )
     return Reading(
-        _knowledge(unique, shop, intents, [product for product, _ in products], orders),
+        Knowledge(
+            tuple(unique),
+            shop,
+            tuple(intents),
+            tuple(catalogue),
+            tuple(orders),
+            tuple(devices),
+            tuple(events),
+        ),
         tuple(duplicates),
         tuple(findings.skipped),
     )
-
-
-def _knowledge(
-    passages: Sequence[Passage],
-    shop: Shop,
-    intents: Sequence[Intent],
-    products: Sequence[Product],
-    orders: Sequence[Order],
-) -> Knowledge:
-    return Knowledge(tuple(passages), shop, tuple(intents), tuple(products), tuple(orders))
 
 
 def _read_passages(

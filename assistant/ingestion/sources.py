@@ -16,7 +16,9 @@ MAX_PROBLEMS_PER_FILE = 100
 KNOWN_SUFFIXES = frozenset(
     [".md", ".markdown", ".txt", ".html", ".htm", ".docx", ".pdf", ".csv", ".xlsx", ".jsonl"]
 )
-KNOWN_NAMES = frozenset(["shop.toml", "intents.yaml", "catalog.csv", "orders.csv", "tests.yaml"])
+KNOWN_NAMES = frozenset(
+    ["shop.toml", "intents.yaml", "catalog.csv", "orders.csv", "devices.yaml", "events.csv", "tests.yaml"]
+)
 
 
 @dataclass(frozen=True, slots=True)

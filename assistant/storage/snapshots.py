@@ -27,7 +27,10 @@ from assistant import __version__
 from assistant.errors import BackendError, ConfigError
 from assistant.protocols import Vectors
 from assistant.records import (
+    Device,
+    DeviceType,
     Intent,
+    Interaction,
     Knowledge,
     Order,
     Passage,
@@ -255,6 +258,10 @@ class SnapshotStore:
                 intents=tuple(_intent(item) for item in _read_json(folder / "intents.json")),
                 products=tuple(_product(item) for item in _read_lines(folder / "products.jsonl")),
                 orders=tuple(Order(**item) for item in _read_lines(folder / "orders.jsonl")),
+                devices=tuple(_device(item) for item in _read_later(folder / "devices.jsonl")),
+                interactions=tuple(
+                    Interaction(**item) for item in _read_later(folder / "interactions.jsonl")
+                ),
             )
             units = _units(_read_json(folder / "units.json"))
             vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
@@ -459,6 +466,8 @@ def _write_contents(
     _write(folder / "passages.jsonl", _lines(knowledge.passages))
     _write(folder / "products.jsonl", _lines(knowledge.products))
     _write(folder / "orders.jsonl", _lines(knowledge.orders))
+    _write(folder / "devices.jsonl", _lines(knowledge.devices))
+    _write(folder / "interactions.jsonl", _lines(knowledge.interactions))
     _write(folder / "shop.json", _json(_plain(knowledge.shop)))
     _write(folder / "intents.json", _json([_plain_intent(intent) for intent in knowledge.intents]))
     _write(folder / "units.json", _json(columns))
@@ -564,12 +573,22 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
+def _read_later(path: Path) -> list[dict[str, Any]]:
+    """Lines of a file that snapshots of earlier releases lack; the manifest misses it where it should be there."""
+    return _read_lines(path) if path.exists() else []
+
+
 def _passage(item: dict[str, Any]) -> Passage:
     return Passage(**{**item, "kind": PassageKind(item["kind"]), "questions": tuple(item["questions"])})
 
 
 def _product(item: dict[str, Any]) -> Product:
     return Product(**{**item, "related": tuple(item["related"])})
+
+
+def _device(item: dict[str, Any]) -> Device:
+    kind = DeviceType(item["type"])
+    return Device(**{**item, "type": kind, "guests": tuple(item["guests"]), "also": tuple(item["also"])})
 
 
 def _intent(item: dict[str, Any]) -> Intent:

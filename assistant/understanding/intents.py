@@ -80,7 +80,7 @@ def fit_intents(
 
     Args:
         intents: intents without examples are never read.
-        vectors: of every example, intent after intent; rows of L2 norm 1.
+        vectors: of every example, intent after intent, shape (examples, dimension); rows of L2 norm 1.
         names: of `name_texts(intents)`; each then counts as one more example for the regression.
 
     Raises: ValueError: the number of vectors is not the number of examples (or of intents, for `names`).
@@ -89,7 +89,7 @@ def fit_intents(
     owners = _owners(known)
     if len(vectors) != len(owners) or (names is not None and len(names) != len(intents)):
         raise ValueError(f"{len(vectors)} vectors for {len(owners)} examples of {len(intents)} intents")
-    examples = np.ascontiguousarray(vectors, np.float32).reshape(len(owners), -1)
+    examples = np.ascontiguousarray(vectors, np.float32)
     extra = None
     if names is not None:
         extra = np.asarray(names, np.float32)[[bool(intent.examples) for intent in intents]]

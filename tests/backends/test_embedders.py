@@ -22,7 +22,7 @@ MODELS = Path(__file__).parents[2] / "models" / "retrieval"
 TEXTS = [
     "when will my sofa arrive",
     "how do i return a lamp that is broken",
-    "my door lock is offline " * 40,
+    "my door lock is offline " * 12,
     "",
     "我的订单什么时候到？",
     "Ok 👍",
@@ -66,7 +66,7 @@ class TestEmbedder:
     def test_rows_stand_in_the_order_of_the_texts(self, built: tuple[str, Embedder]) -> None:
         """Batches sorted by length come back in the order given."""
         name, embedder = built
-        texts = TEXTS * 6
+        texts = TEXTS * 5
         together = embedder.embed(texts)
         for row, text in zip(together[: len(TEXTS)], TEXTS, strict=True):
             assert row @ embedder.embed([text])[0] > LEAST_COSINE[name]
@@ -82,7 +82,7 @@ class TestEmbedder:
     def test_threads_get_the_same_vectors(self, built: tuple[str, Embedder]) -> None:
         """Concurrent calls of different shapes neither fail nor mix."""
         _, embedder = built
-        batches = [TEXTS[:size] for size in (1, 2, 3, 7)] * 4
+        batches = [TEXTS[:size] for size in (1, 2, 4)] * 3
         alone = [embedder.embed(batch) for batch in batches]
         with ThreadPoolExecutor(4) as pool:
             for expected, found in zip(alone, pool.map(embedder.embed, batches), strict=True):

@@ -35,7 +35,7 @@ from assistant.records import (
 from assistant.server import Server
 from assistant.storage.sessions import SessionStore, open_session_store
 
-GUARD_S = 20.0  # nothing here takes that long; a guard against hanging
+GUARD_S = 45.0  # nothing here takes that long; a guard against hanging
 NUMBERED = {"turn.started", "delta", "turn.done", "handover"}
 
 

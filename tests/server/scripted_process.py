@@ -1,6 +1,6 @@
-"""A server process with the scripted runner: `python -m tests.server.scripted_process DATA DRAIN_S`.
+"""A server process with the scripted runner: `python -m tests.server.scripted_process DATA DRAIN_S PIECES`.
 
-Prints its port. A question with "wait" in it is answered after its first piece only when standard input ends.
+Prints its port. Says so many pieces of replies, two for each, then waits until its standard input ends.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from assistant.server import Server, serve
 from tests.server.harness import ScriptedRunner, make_settings
 
 
-async def main(data: Path, drain_s: float) -> None:
-    gate = asyncio.Semaphore(1)
+async def main(data: Path, drain_s: float, pieces: int) -> None:
+    gate = asyncio.Semaphore(pieces)
     runner = ScriptedRunner(pieces=2, gate=gate)
 
     async def open_gate() -> None:
@@ -31,4 +31,4 @@ async def main(data: Path, drain_s: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])))
