@@ -18,7 +18,7 @@ from assistant.config import Settings
 from assistant.dialogue.defaults import with_default_intents
 from assistant.engine import Base, Engine
 from assistant.errors import AssistantError, ConfigError
-from assistant.protocols import Reranker, Skill
+from assistant.protocols import Reranker
 from assistant.records import Knowledge
 from assistant.retrieval.base_calibration import calibrate_base
 from assistant.retrieval.calibration import Calibration
@@ -26,8 +26,7 @@ from assistant.retrieval.rivals import intent_floor
 from assistant.retrieval.search import Fusion, PassageSearch
 from assistant.retrieval.selftest import titles_not_found
 from assistant.retrieval.units import passage_units
-from assistant.skills.orders import OrderSkills
-from assistant.storage.backoffice import BackOffice
+from assistant.skill_set import SkillSet, vocabulary
 from assistant.storage.snapshots import DraftSnapshot, Snapshot, SnapshotStore
 from assistant.understanding.intents import IntentModel, fit_intents
 
@@ -41,13 +40,15 @@ _POLL_S = 1.0  # how often a running server looks for a new snapshot
 class LiveEngine(Engine):
     """An engine that follows the snapshot store: a new snapshot is served without dropping a conversation."""
 
-    def __init__(self, settings: Settings, store: SnapshotStore, snapshot: Snapshot) -> None:
+    def __init__(
+        self, settings: Settings, store: SnapshotStore, snapshot: Snapshot, *, rehearsal: bool = False
+    ) -> None:
         self._settings = settings
         self._store = store
         embedder = open_encoder(settings, snapshot.manifest["encoder"])
         self._reranker = open_reranker(settings)
         settings.data.mkdir(parents=True, exist_ok=True)
-        self._backoffice = BackOffice(settings.data / "backoffice.sqlite")
+        self._skill_set = SkillSet(settings, embedder.embed, rehearsal=rehearsal)
         super().__init__(
             self._base_of(snapshot),
             embedder=embedder,
@@ -91,7 +92,7 @@ class LiveEngine(Engine):
     def close(self) -> None:
         """End the threads and close the back-office."""
         super().close()
-        self._backoffice.close()
+        self._skill_set.close()
 
     def _reload(self) -> None:
         """Load the current snapshot and switch to it. Blocking."""
@@ -108,11 +109,6 @@ class LiveEngine(Engine):
     def _base_of(self, snapshot: Snapshot) -> Base:
         """Everything that is served of a snapshot."""
         knowledge = snapshot.knowledge
-        self._backoffice.seed(knowledge.orders)
-        products = {product.sku: product for product in knowledge.products}
-        skills: dict[str, Skill] = {}
-        if knowledge.orders:
-            skills |= OrderSkills(self._backoffice, products, knowledge.passages).by_action
         accepted = self._settings.accepted_wrong_answers
         return Base(
             snapshot_id=snapshot.id,
@@ -126,7 +122,8 @@ class LiveEngine(Engine):
             ),
             intents=IntentModel(knowledge.intents, snapshot.intent_arrays),
             intent_floor=float(snapshot.calibration["intent_floor"]),
-            skills=skills,
+            skills=self._skill_set.skills(snapshot),
+            vocabulary=vocabulary(knowledge),
             accepted_wrong=knowledge.shop.accepted_wrong_answers if accepted is None else accepted,
         )
 
@@ -135,8 +132,12 @@ class LiveEngine(Engine):
         self.retrieve("hello")
 
 
-def build_engine(settings: Settings) -> LiveEngine:
+def build_engine(settings: Settings, *, rehearsal: bool = False) -> LiveEngine:
     """Load the current snapshot and the models. Blocking, seconds.
+
+    Args:
+        settings: what to load.
+        rehearsal: leave real orders and devices alone; the skills work on made-up ones.
 
     Raises:
         ConfigError: nothing is ingested yet, or a model is missing.
@@ -147,7 +148,7 @@ def build_engine(settings: Settings) -> LiveEngine:
         raise ConfigError(
             f"nothing is ingested in {settings.data} yet; run `assistant ingest {settings.knowledge}` first"
         )
-    return LiveEngine(settings, store, store.load())
+    return LiveEngine(settings, store, store.load(), rehearsal=rehearsal)
 
 
 def run_ingest(

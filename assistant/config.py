@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -64,6 +64,31 @@ class Settings(BaseSettings):
         20.0, gt=0, description="A turn that takes longer fails with code `timeout`."
     )
 
+    # skills
+    orders_url: str = Field(
+        "",
+        description="Where the shop's order system begins (docs/orders-api.yaml), such as "
+        "`https://shop.example/assistant-api`; empty uses the demonstration back-office.",
+    )
+    orders_credential: str = Field("", description="Bearer token for the order system.")
+    orders_timeout_s: float = Field(
+        1.4,
+        gt=0,
+        le=10,
+        description="Seconds one request to the order system may take; a reply makes at most two.",
+    )
+    shop_hosts: tuple[str, ...] = Field(
+        (), description="The shop's own host names; links to them in scanned codes name products."
+    )
+    mqtt_url: str = Field(
+        "",
+        description="MQTT broker of the devices, such as `mqtts://broker.example`; empty switches devices off.",
+    )
+    mqtt_credential: str = Field("", description="`user:password` for the MQTT broker.")
+    device_timeout_s: float = Field(
+        2.0, gt=0, le=10, description="Seconds that devices have to confirm a command."
+    )
+
     # server
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8765, ge=0, le=65535, description="Port; 0 takes a free one.")
@@ -73,7 +98,19 @@ class Settings(BaseSettings):
         "Clients that send no Origin (mini-programs) are allowed.",
     )
     credential: str = Field("", description="If set, `hello` must carry it.")
-    operator_credential: str = Field("", description="Opens operator endpoints; empty keeps them closed.")
+    customer_key: str = Field(
+        "",
+        description="Key shared with the shop's server, which signs with it who is signed in "
+        "(docs/protocol.md); at least 32 characters, empty refuses every customer token.",
+    )
+    operator_credential: str = Field(
+        "", description="Opens /agent and the metrics from elsewhere; empty keeps them closed."
+    )
+    handover_grace_s: float = Field(
+        60.0,
+        ge=0,
+        description="Seconds an agent has to come back before a conversation returns to the queue.",
+    )
     max_connections: int = Field(1000, ge=1, description="Open connections.")
     max_connections_per_address: int = Field(400, ge=1, description="Open connections from one address.")
     max_sessions: int = Field(20000, ge=1, description="Sessions kept in memory.")
@@ -89,10 +126,19 @@ class Settings(BaseSettings):
         10.0, gt=0, description="A connection that sends no `hello` by then is closed."
     )
     drain_s: float = Field(10.0, ge=0, description="Seconds that running turns get to finish at shutdown.")
-    retention_days: float = Field(30.0, gt=0, description="Transcripts older than this are deleted at start.")
+    retention_days: float = Field(
+        30.0, gt=0, description="Conversations not continued for so long are deleted, at start and daily."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Log level on stderr."
     )
+
+    @field_validator("customer_key")
+    @classmethod
+    def _is_long(cls, key: str) -> str:
+        if key and len(key) < 32:
+            raise ValueError("a key has at least 32 characters; leave it empty to refuse customer tokens")
+        return key
 
     @classmethod
     def settings_customise_sources(

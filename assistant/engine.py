@@ -57,6 +57,7 @@ _LOG = logging.getLogger(__name__)
 _PIECES_WAITING = 256  # pieces between the generator's thread and the loop; when full, the generator waits
 _SKILLS_AT_ONCE = 16  # threads for skills; they wait for other systems, and must not hold up the models
 _SKILL_DEADLINE_S = 2.9  # an honest reply goes out within three seconds
+_SCAN = "scan"  # the skill that scanned codes go to
 _YES_NO = "yes_no"
 _YES_NO_SPEC = SlotSpec(_YES_NO, _YES_NO)
 
@@ -189,7 +190,7 @@ class Engine:
             pieces = self._stream(plan, request, cancel) if answers else _said(reply)
             before = time.perf_counter()
             async for piece in pieces:
-                text = composed.feed(piece)
+                text = composed.feed(piece) if answers else piece  # fixed texts go out word for word
                 if text:
                     shown.append(text)
                     yield Delta(text)
@@ -203,7 +204,7 @@ class Engine:
             composition = Stage(
                 "composition",
                 (time.perf_counter() - before) * 1000,
-                {"text": composed.raw, "quotes": len(plan.quotes)},
+                {"text": composed.raw if answers else reply, "quotes": len(plan.quotes)},
             )
             yield _result(
                 plan, "".join(shown), cards, composition, self._generator.generative, cancelled=cancelled
@@ -220,20 +221,28 @@ class Engine:
     def _plan(self, base: Base, request: TurnRequest) -> _Plan:
         """Everything up to the decision and the choice of sentences. Blocking."""
         clock = _Clock()
+        if request.scan and _SCAN in base.skills:
+            decision = Decision(
+                DecisionKind.ACT, "a code was scanned", slots={"code": request.scan}, action=_SCAN
+            )
+            clock.lap("decision", {"kind": decision.kind.value, "reason": decision.reason, "options": []})
+            return _Plan(decision, DialogueState(), tuple(clock.stages))
         text = normalise(request.text)
         state = request.state
         intents = base.intent_by_name
+        yes_no = self._yes_no(base, text)
         choice = pick(text, state.options)
-        chosen_passage = choice is not None and choice.passage is not None
+        if choice is None and yes_no == "yes" and len(state.options) == 1:
+            choice = state.options[0]
+        chosen = choice.passage if choice else None
         resolved = resolve(text, request.history)
-        query = f"{state.question} {choice.label}" if chosen_passage and choice else resolved.text
+        query = f"{state.question} {choice.label}" if choice and chosen else resolved.text
         texts = [text] if query == text else [text, query]
         vectors = self.embedder.embed(texts)
         clock.lap("encoding", {"texts": len(texts), "query": query})
 
         reading = base.read_intents(text, vectors[0])
         slots = self._slots(base, text, state, reading)
-        yes_no = slots.pop(_YES_NO, "")
         clock.lap(
             "understanding",
             {
@@ -248,14 +257,14 @@ class Engine:
             },
         )
         retrieval = base.search.search(
-            text,
+            state.question if chosen else text,
             vectors[-1],
             query=query,
             history=request.history,
             accepted_wrong=base.accepted_wrong,
         )
-        if chosen_passage and choice and choice.passage:
-            retrieval = base.search.including(retrieval, choice.passage, vectors[-1])
+        if chosen:
+            retrieval = base.search.including(retrieval, chosen, vectors[-1])
         clock.lap("retrieval", describe_retrieval(retrieval))
 
         evidence = Evidence(
@@ -288,7 +297,7 @@ class Engine:
         return _Plan(decision, after, tuple(clock.stages), sources, quotes)
 
     def _slots(self, base: Base, text: str, state: DialogueState, reading: IntentReading) -> dict[str, str]:
-        """Values in the utterance for the first intent and for the pending one; and whether it says yes or no."""
+        """Values in the utterance for the first intent and for the pending one."""
         today = self._today(base)
         found: dict[str, str] = {}
         for name in (reading.ranked[0].name if reading.ranked else "", state.intent):
@@ -301,8 +310,12 @@ class Engine:
                 vocabulary=base.vocabulary,
                 order_number=base.knowledge.shop.order_number,
             )
-        answer = find_slots(text, (_YES_NO_SPEC,), today=today, awaiting=_YES_NO)
-        return {**found, **answer}
+        return found
+
+    def _yes_no(self, base: Base, text: str) -> str:
+        """ "yes", "no", or "" if the utterance says neither."""
+        found = find_slots(text, (_YES_NO_SPEC,), today=self._today(base), awaiting=_YES_NO)
+        return found.get(_YES_NO, "")
 
     def _quotes(
         self, base: Base, passages: Sequence[ScoredPassage], vector: NDArray[np.float32], query: str

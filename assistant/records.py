@@ -203,6 +203,7 @@ class Device:
             `topic/availability` says "online" or "offline".
         guests: customers who may use lights and heating in this home.
         also: other names.
+        pin: what opens a lock by chat, as `hash_pin` of skills/devices.py writes it; "" keeps that switched off.
     """
 
     id: str
@@ -213,6 +214,25 @@ class Device:
     topic: str
     guests: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    pin: str = ""
+
+
+DeviceValue = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """What a device last told.
+
+    Attributes:
+        reachable: false if it is offline, has not told anything yet, or did not confirm a command.
+        values: by type of device. Lamp: on, brightness (percent). Plug: on, watts. Thermostat and air conditioner:
+            target, temperature (degrees Celsius), the latter also on. Lock: locked. Sensor: open. Battery (percent)
+            where there is one.
+    """
+
+    reachable: bool
+    values: Mapping[str, DeviceValue] = field(default_factory=dict)
 
 
 class OrderChangeKind(StrEnum):
@@ -448,6 +468,7 @@ class TurnRequest:
         customer: the signed-in customer's id, "" for a guest; proven by the shop's credential, never by the text.
         session: id of the conversation, for skills that remember within it.
         signals: what the customer did with products in this session, oldest first.
+        scan: a code that was scanned instead of anything being said; `text` is then what the history shows.
     """
 
     text: str
@@ -457,6 +478,7 @@ class TurnRequest:
     customer: str = ""
     session: str = ""
     signals: tuple[Signal, ...] = ()
+    scan: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ _ABBREVIATIONS = frozenset(
         "e.g i.e etc vs approx no nr dr mr mrs ms prof st inc ltd co dept min max hrs tel a.m p.m u.s u.k"
     ).split()
 )
+_LONGEST_ABBREVIATION = 24  # characters looked at on either side of a full stop
 _TERMINATOR = re.compile(
     r"""
     (?P<cjk>[。！？；…]+[”’」』）]*)            # full-width terminators end a sentence whatever follows
@@ -46,7 +47,7 @@ def sentences(text: str) -> list[str]:
         bullet = _BULLET.match(line)
         start, scan = 0, bullet.end() if bullet else 0
         for match in _TERMINATOR.finditer(line, scan):
-            if match.group("latin") and not _ends_sentence(line[start : match.start()], match, line):
+            if match.group("latin") and not _ends_sentence(line, start, match):
                 continue
             found.append(line[start : match.end()].strip())
             start = match.end()
@@ -54,16 +55,18 @@ def sentences(text: str) -> list[str]:
     return [sentence for sentence in found if sentence]
 
 
-def _ends_sentence(before: str, match: re.Match[str], line: str) -> bool:
-    """Whether a Latin terminator at `match` ends the sentence begun by `before`."""
+def _ends_sentence(line: str, start: int, match: re.Match[str]) -> bool:
+    """Whether a Latin terminator ends the sentence that begins at `start`. Looks at a few characters only."""
     if not match.group("latin").startswith("."):
         return True
+    near = max(start, match.start() - _LONGEST_ABBREVIATION)
+    before = line[near : match.start()]
     last = before.split()[-1].lower().lstrip("(“\"'") if before.split() else ""
     if last in _ABBREVIATIONS or re.fullmatch(r"[a-z]", last):
         return False
-    if last.isdigit() and not before.strip()[: -len(last)].strip():
+    if last.isdigit() and near == start and before.strip() == last:
         return False  # the number of a list item: "1. Open the app"
-    following = line[match.end() :].lstrip()
+    following = line[match.end() : match.end() + _LONGEST_ABBREVIATION].lstrip()
     return not following or not following[0].islower()
 
 

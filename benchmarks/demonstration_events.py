@@ -53,9 +53,7 @@ def events(products: list[Product]) -> list[tuple[str, str, str, datetime]]:
     rng = np.random.default_rng(SEED)
     by_sku = {product.sku: product for product in products}
     # Cheap things are looked at more, and every product has a charm of its own.
-    charm = {
-        product.sku: rng.lognormal(0.0, 0.5) / (1 + product.price / 400) for product in products
-    }
+    charm = {product.sku: rng.lognormal(0.0, 0.5) / (1 + product.price / 400) for product in products}
     found: list[tuple[str, str, str, datetime]] = []
     interests = list(INTERESTS)
     likes = {

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.app import product_vectors
 from assistant.records import Interaction, Product
+from assistant.skill_set import product_vectors
 from assistant.skills.taste import Blend, Taste
 from assistant.storage.snapshots import SnapshotStore
 from benchmarks.signature import signature
@@ -28,7 +28,9 @@ TOP = 10
 WINDOWS = ((0.55, 0.70), (0.70, 0.85), (0.85, 1.0))
 GRID = [
     Blend(1.0, content, popular, ridge)
-    for content, popular, ridge in itertools.product((0.0, 0.3, 0.6, 1.0), (0.0, 0.3, 0.6), (30.0, 100.0, 300.0))
+    for content, popular, ridge in itertools.product(
+        (0.0, 0.3, 0.6, 1.0), (0.0, 0.3, 0.6), (30.0, 100.0, 300.0)
+    )
 ]
 RESAMPLED = 2000
 
@@ -38,7 +40,9 @@ Ranker = Callable[[str], NDArray[np.float32]]
 class Split:
     """A past to learn from and a future to be guessed."""
 
-    def __init__(self, events: Sequence[Interaction], products: Sequence[Product], begin: float, end: float) -> None:
+    def __init__(
+        self, events: Sequence[Interaction], products: Sequence[Product], begin: float, end: float
+    ) -> None:
         place = {product.sku: number for number, product in enumerate(products)}
         self.past = events[: int(begin * len(events))]
         self.seen: dict[str, set[int]] = {}
@@ -47,7 +51,11 @@ class Split:
         self.wanted: dict[str, set[int]] = {}
         for event in events[int(begin * len(events)) : int(end * len(events))]:
             at = place[event.sku]
-            if event.kind != "dismiss" and event.customer in self.seen and at not in self.seen[event.customer]:
+            if (
+                event.kind != "dismiss"
+                and event.customer in self.seen
+                and at not in self.seen[event.customer]
+            ):
                 self.wanted.setdefault(event.customer, set()).add(at)
 
     def measure(self, rank: Ranker) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -128,7 +136,10 @@ def main() -> None:
                 "events": len(events),
                 "products": len(products),
                 "figures": {
-                    name: {"hit_rate_at_10": round(float(hits.mean()), 4), "ndcg_at_10": round(float(gains.mean()), 4)}
+                    name: {
+                        "hit_rate_at_10": round(float(hits.mean()), 4),
+                        "ndcg_at_10": round(float(gains.mean()), 4),
+                    }
                     for name, (hits, gains) in measured.items()
                 },
                 "ndcg_gain_over_popularity": {

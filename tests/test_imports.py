@@ -24,7 +24,15 @@ ALLOWED: dict[str, set[str]] = {
     "ingestion": FOUNDATION | {"ingestion", "storage"},
     "evaluation": FOUNDATION | {"evaluation", "understanding"},
 }
-SURFACES = {"server", "cli", "__main__", "app", "__init__"}  # may import anything below them
+SURFACES = {
+    "server",
+    "cli",
+    "__main__",
+    "app",
+    "skill_set",
+    "simulated_home",
+    "__init__",
+}  # may import anything below them
 
 
 def parts() -> list[str]:

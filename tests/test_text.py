@@ -34,6 +34,13 @@ def test_sentences_lose_no_character(text: str) -> None:
     assert "".join("".join(sentences(text)).split()) == "".join(text.split())
 
 
+@pytest.mark.timeout(10)
+def test_sentences_of_a_hostile_line_take_no_time() -> None:
+    """A megabyte of full stops or list numbers is split in linear time."""
+    assert len(sentences("a. b " * 200_000)) == 1
+    assert len(sentences("1.a " * 200_000 + ". " * 100_000)) >= 1
+
+
 @given(st.text())
 def test_normalise_is_stable_and_single_spaced(text: str) -> None:
     """Normalising twice changes nothing more; no control characters or double spaces stay."""

@@ -111,15 +111,17 @@ def read_settings(verbose: int, *, service: bool = False, **flags: Any) -> Setti
 
 
 @contextlib.contextmanager
-def open_engine(settings: Settings) -> Iterator[LiveEngine]:
+def open_engine(settings: Settings, *, rehearsal: bool = False) -> Iterator[LiveEngine]:
     """The engine on the ingested base, closed afterwards; says on a terminal that it is loading.
+
+    In a rehearsal nothing outside is read or changed: orders and devices are made up anew.
 
     Raises: ConfigError: nothing is ingested yet. BackendError: a model cannot be loaded.
     """
     with progress_line("loading the models"):
         from assistant.app import build_engine
 
-        engine = build_engine(settings)
+        engine = build_engine(settings, rehearsal=rehearsal)
     try:
         yield engine
     finally:

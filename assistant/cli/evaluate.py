@@ -138,7 +138,8 @@ class Bases:
         if self._open and self._open[0] == source:
             return self._open[1]
         self._engines.close()
-        engine = self._engines.enter_context(open_engine(self._ingested(source) if source else self.settings))
+        settings = self._ingested(source) if source else self.settings
+        engine = self._engines.enter_context(open_engine(settings, rehearsal=True))
         self._open = (source, engine)
         return engine
 

@@ -22,7 +22,7 @@ from assistant.cli.common import open_engine, read_settings
 def serve_command(host: str | None, port: int | None, data: Path | None, verbose: int) -> None:
     """Serve the chat page and the websocket on one port until Ctrl-C or SIGTERM."""
     started = time.perf_counter()
-    settings = read_settings(verbose, host=host, port=port, data=data)
+    settings = read_settings(verbose, service=True, host=host, port=port, data=data)
     raise_file_limit(settings.max_connections)
     from assistant.server import Server, serve
 

@@ -41,22 +41,27 @@ SMALL_TALK = frozenset(
 )
 TALK_TO_PERSON = "talk_to_person"
 
-_INTENT_SURE = 0.45  # share of the classifier's probability from which the first intent is taken
+_INTENT_SURE = 0.6  # share of the classifier's probability from which the first intent is taken
 _ALMOST_SURE = 0.9  # a passage this probable is answered though another one is near
 _MUCH_SAID = 12  # words; a longer utterance with a value of the pending intent may speak of something else
 _LONG_UTTERANCE = 6  # words; a longer one that starts with a greeting asks something, too
 _MOST_OPTIONS = 3
 _SLOT_TRIES = 2
-_CLOSE_SCORE = 0.05  # fused scores this near count as equally likely, where no reranker decides
-_CLOSE_LOGIT = 0.7  # odds of two to one between the reranker's first two
+_DOUBTFUL = 0.45  # probability from which a passage is at least offered as what may be meant
+_EQUAL = 0.7  # fused scores are log-odds: two passages this near are less than two to one
+_NEAR = 2.0  # about seven to one: worth offering beside the first when nothing is sure
 _GIVES_UP = re.compile(
     r"(?:(?:oh|ok|okay|well|sorry|actually|no)[,.]? )*(?:no|nope|never ?mind|forget (?:it|about it)|leave it|stop|"
     r"skip it|not now|no thanks?|no thank you|don't bother)(?:[,.]? (?:thanks?|thank you|please|then|again))*",
     re.IGNORECASE,
 )
+_NONE_OF_THESE = re.compile(
+    r"^\W*(?:no|nope|none|neither|nothing)\b|\b(?:none|neither) of\b|\bsomething else\b", re.IGNORECASE
+)
 _ASKS_HOW = re.compile(
-    r"\b(how (?:do|can|could|would|should|to|long|much|late|soon)|what (?:happens|if)|can i (?:still )?|"
-    r"could i|may i|am i (?:able|allowed)|is it (?:possible|free)|do i (?:have|need|get)|until when|is there)\b",
+    r"\b(how (?:do|can|could|would|should|to|long|much|many|often|far|late|soon)|what (?:happens|if|do i|does|would|will)|"
+    r"can i (?!see\b|look\b)(?:still )?|could i|may i|am i (?:able|allowed)|is it (?:possible|free)|"
+    r"do i (?:have|need|get)|until when|is there|can any(?:one|body)|who)\b",
     re.IGNORECASE,
 )
 
@@ -121,10 +126,19 @@ def decide(
             return _chosen(evidence, evidence.choice, replace(clear, misses=0), intents, shop)
         if evidence.yes_no == "yes" and len(state.options) == 1:
             return _chosen(evidence, state.options[0], replace(clear, misses=0), intents, shop)
-        if evidence.yes_no == "no" and len(words(evidence.text)) <= _LONG_UTTERANCE:
+        if _turns_down(evidence):
+            if any(option.passage for option in state.options):
+                return _decline(evidence.retrieval, clear, shop)
             reply = "All right. Is there anything else I can help you with?"
             return Decision(DecisionKind.SMALL_TALK, "the offer was turned down", reply=reply), clear
     return _fresh(evidence, clear, intents, shop)
+
+
+def _turns_down(evidence: Evidence) -> bool:
+    """Whether the customer wants none of the options."""
+    if len(words(evidence.text)) > _LONG_UTTERANCE:
+        return False
+    return evidence.yes_no == "no" or _NONE_OF_THESE.search(evidence.text) is not None
 
 
 def _pending(
@@ -198,28 +212,25 @@ def _fresh(
         why = f"intent {first.name} with {share:.2f}"
         return _for_intent(evidence, first, why, replace(state, misses=0), shop)
     if answerable:
-        close = close_passages(retrieval)
+        close = near_passages(retrieval, _EQUAL)
         if len(close) > 1 and retrieval.probability < _ALMOST_SURE:
-            options = tuple(Option(item.passage.title, passage=item.passage.id) for item in close)
-            return _ask_back(
-                evidence.text, options, "passages about equally likely", replace(state, misses=0)
-            )
-        why = f"probability {retrieval.probability:.2f} reaches {retrieval.threshold:.2f}"
+            why = "passages about equally likely"
+            return _ask_back(evidence.text, _offered(close), why, replace(state, misses=0))
+        why = f"probability {retrieval.probability:.3f} reaches {retrieval.threshold:.3f}"
         return (
             Decision(DecisionKind.ANSWER, why, passages=answering(retrieval)),
             replace(state, misses=0),
         )
-    if first is not None and _usable(first, evidence.actions) and len(evidence.close_intents) < 2:
-        why = f"intent {first.name} with {share:.2f}, no passage answers"
-        return _for_intent(evidence, first, why, replace(state, misses=0), shop)
+    if retrieval.probability >= _DOUBTFUL:
+        why = f"probability {retrieval.probability:.3f} is doubtful, below {retrieval.threshold:.3f}"
+        return _ask_back(evidence.text, _offered(near_passages(retrieval, _NEAR)), why, state)
     near = [intents[match.name] for match in evidence.close_intents if match.name in intents]
     if len(near) > 1 and reading.in_scope:
         options = tuple(Option(_label(intent), intent=intent.name) for intent in near[:_MOST_OPTIONS])
         return _ask_back(evidence.text, options, "intents about equally likely", state)
-    close = close_passages(retrieval)
-    if len(close) > 1 and retrieval.probability >= retrieval.threshold / 2:
-        options = tuple(Option(item.passage.title, passage=item.passage.id) for item in close)
-        return _ask_back(evidence.text, options, "doubtful, and passages near each other", state)
+    if first is not None and _usable(first, evidence.actions):
+        why = f"intent {first.name} with {share:.2f}, no passage answers"
+        return _for_intent(evidence, first, why, replace(state, misses=0), shop)
     return _decline(retrieval, state, shop)
 
 
@@ -230,7 +241,8 @@ def _intent_wins(evidence: Evidence, intent: Intent, answerable: bool) -> bool:
     if intent.action:
         required = {slot.name for slot in intent.slots if slot.required}
         asks = _ASKS_HOW.search(evidence.text) is not None
-        return bool(required & evidence.slots.keys()) or not (asks and answerable)
+        answered = evidence.retrieval.probability >= min(_DOUBTFUL, evidence.retrieval.threshold)
+        return bool(required & evidence.slots.keys()) or not (asks and answered)
     if intent.name in SMALL_TALK:
         return not answerable or len(words(evidence.text)) <= _LONG_UTTERANCE
     share = evidence.reading.ranked[0].probability
@@ -329,6 +341,8 @@ def _ask_back(
 
 
 def _options_text(options: Sequence[Option]) -> str:
+    if len(options) == 1:
+        return f"I want to get this right. Is your question about \u201c{options[0].label}\u201d?"
     lines = [f"{number}. {option.label}" for number, option in enumerate(options, 1)]
     return "I want to get this right. Which of these do you mean?\n" + "\n".join(lines)
 
@@ -336,10 +350,10 @@ def _options_text(options: Sequence[Option]) -> str:
 def _decline(retrieval: Retrieval, state: DialogueState, shop: Shop) -> tuple[Decision, DialogueState]:
     """Say that nothing fits and offer a person; after repeated misses hand over unasked."""
     misses = state.misses + 1
-    why = f"probability {retrieval.probability:.2f} stays below {retrieval.threshold:.2f}"
+    why = f"probability {retrieval.probability:.3f} stays below {retrieval.threshold:.3f}"
     if misses > shop.handover_after_misses:
         return (
-            Decision(DecisionKind.HAND_OVER, f"{why}; miss number {misses}", intent=TALK_TO_PERSON),
+            Decision(DecisionKind.HAND_OVER, f"{why}; miss number {misses}"),  # no intent: nobody asked for it
             replace(state, misses=0),
         )
     options = (Option("Talk to a person", intent=TALK_TO_PERSON),)
@@ -350,18 +364,14 @@ def _decline(retrieval: Retrieval, state: DialogueState, shop: Shop) -> tuple[De
     )
 
 
-def close_passages(retrieval: Retrieval) -> tuple[ScoredPassage, ...]:
-    """The first passage and those about as likely, at most three."""
-    if not retrieval.ranked:
-        return ()
-    first = retrieval.ranked[0]
+def near_passages(retrieval: Retrieval, within: float) -> tuple[ScoredPassage, ...]:
+    """The first passage and those whose score lies within some log-odds of it, at most three."""
+    best = retrieval.ranked[0].score if retrieval.ranked else 0.0
+    return tuple(item for item in retrieval.ranked[:_MOST_OPTIONS] if best - item.score <= within)
 
-    def is_close(other: ScoredPassage) -> bool:
-        if first.rerank is not None and other.rerank is not None:
-            return first.rerank - other.rerank <= _CLOSE_LOGIT
-        return first.score - other.score <= _CLOSE_SCORE
 
-    return tuple(item for item in retrieval.ranked[:_MOST_OPTIONS] if is_close(item))
+def _offered(passages: Sequence[ScoredPassage]) -> tuple[Option, ...]:
+    return tuple(Option(item.passage.title, passage=item.passage.id) for item in passages)
 
 
 def answering(retrieval: Retrieval) -> tuple[ScoredPassage, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,10 +60,11 @@ class ScriptedTurn:
 
 @dataclass(frozen=True, slots=True)
 class ConversationTest:
-    """A named test."""
+    """A named test; `customer` is the id of the signed-in customer who speaks, "" for a guest."""
 
     name: str
     turns: tuple[ScriptedTurn, ...]
+    customer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +111,16 @@ class Held:
 class Conversation:
     """Carries history and state from turn to turn, as a session does."""
 
-    def __init__(self, runner: TurnRunner) -> None:
+    def __init__(self, runner: TurnRunner, customer: str = "") -> None:
         self._runner = runner
+        self._customer = customer
         self.reset()
 
     def reset(self) -> None:
         """Forget everything said."""
         self._history: tuple[Message, ...] = ()
         self._state = DialogueState()
+        self._session = secrets.token_hex(8)
         self.turns: list[tuple[str, TurnResult]] = []
 
     @property
@@ -132,7 +136,13 @@ class Conversation:
         on_delta: Callable[[str], None] = lambda piece: None,
     ) -> TurnResult:
         """Run one turn; `on_delta` sees the reply as it comes, setting `cancel` (asyncio.Event) ends it."""
-        request = TurnRequest(text=text, history=self._history, state=self._state)
+        request = TurnRequest(
+            text=text,
+            history=self._history,
+            state=self._state,
+            customer=self._customer,
+            session=self._session,
+        )
         result: TurnResult | None = None
         events: AsyncIterator[Any] = self._runner.run(request, cancel)
         async for event in events:
@@ -153,7 +163,7 @@ class Conversation:
 
 async def run_test(runner: TurnRunner, test: ConversationTest) -> Held:
     """Hold one conversation to its end, also past unmet expectations."""
-    conversation = Conversation(runner)
+    conversation = Conversation(runner, test.customer)
     failures: list[Failure] = []
     for number, turn in enumerate(test.turns, start=1):
         result = await conversation.say(turn.customer)
@@ -268,13 +278,17 @@ def parse_conversations(text: str, path: Path) -> tuple[ConversationTest, ...]:
         if name in names:
             problem(entry.line, f"the name {name!r} is taken by line {names[name]}; choose another")
         names.setdefault(name, entry.line)
-        if unknown := sorted(set(entry) - {"name", "turns"}):
+        if unknown := sorted(set(entry) - {"name", "turns", "customer"}):
             problem(entry.line, f"{name!r} has unknown keys: {', '.join(unknown)}")
         if not isinstance(turns, list) or not turns:
             problem(entry.line, f"{name!r} has no `turns`")
             continue
         parsed = [_turn(turn, entry.line, problem) for turn in turns]
-        tests.append(ConversationTest(name, tuple(turn for turn in parsed if turn)))
+        customer = entry.get("customer", "")
+        if not isinstance(customer, str):
+            problem(entry.line, f"`customer` of {name!r} is not an id")
+            customer = ""
+        tests.append(ConversationTest(name, tuple(turn for turn in parsed if turn), customer))
     if problems:
         raise KnowledgeError(problems, "the test conversations")
     return tuple(tests)

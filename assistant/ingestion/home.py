@@ -15,9 +15,10 @@ from assistant.records import Device, DeviceType, Interaction, Product, SignalKi
 from assistant.text import normalise
 
 _HOME_KEYS = frozenset({"owner", "guests", "devices"})
-_DEVICE_KEYS = frozenset({"id", "name", "room", "type", "topic", "also"})
+_DEVICE_KEYS = frozenset({"id", "name", "room", "type", "topic", "also", "pin"})
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TOPIC = re.compile(r"[^+#\x00-\x1f]{1,200}")
+_PIN = re.compile(r"|[0-9a-f]{16,64}\$[0-9a-f]{64}")
 _EVENT_COLUMNS = ("customer", "sku", "kind", "at")
 
 
@@ -96,6 +97,7 @@ def _read_home(path: str, home: Any, lines: Sequence[int], findings: Findings) -
                 topic=topic,
                 guests=tuple(guests),
                 also=tuple(normalise(name).casefold() for name in item.get("also", [])),
+                pin=item.get("pin", ""),
             )
         )
     return devices
@@ -115,6 +117,8 @@ def _device_problem(item: Any) -> str:
         return f"unknown type {item['type']!r}; known are {', '.join(DeviceType)}"
     if not _TOPIC.fullmatch(item["topic"]):
         return f"topic {item['topic']!r} must not hold +, # or control characters"
+    if not isinstance(item.get("pin", ""), str) or not _PIN.fullmatch(item.get("pin", "")):
+        return "pin must be a hash as docs/skills.md shows, never the PIN itself"
     also = item.get("also", [])
     if not isinstance(also, list) or not all(isinstance(name, str) and name.strip() for name in also):
         return "also must be a list of other names"

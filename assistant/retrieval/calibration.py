@@ -22,15 +22,18 @@ FEATURES = ("best", "margin", "mass", "logit", "dense", "lexical")
 def features(ranked: Sequence[ScoredPassage]) -> NDArray[np.float64]:
     """Describe a ranking by the numbers named in FEATURES, shape (len(FEATURES),).
 
+    Where a cross-encoder has read some of the passages, these are described.
+
     best: highest fused score; margin: its lead over the second; mass: log of the summed exponentials of the
-    reranker's logits, to be held against 0 for "no passage"; logit: that of the first; dense, lexical: the highest
+    cross-encoder's logits, to be held against 0 for "no passage"; logit: that of the first; dense, lexical: the highest
     of each. Without a reranker mass and logit are 0, and the constants fitted for that case give them no weight.
     """
     if not ranked:
         return np.zeros(len(FEATURES))
-    first = ranked[0]
-    margin = first.score - ranked[1].score if len(ranked) > 1 else 0.0
-    logits = np.array([item.rerank for item in ranked if item.rerank is not None])
+    read = [item for item in ranked if item.rerank is not None] or list(ranked)
+    first = read[0]
+    margin = first.score - read[1].score if len(read) > 1 else 0.0
+    logits = np.array([item.rerank for item in read if item.rerank is not None])
     mass = float(logits.max() + np.log(np.exp(logits - logits.max()).sum())) if len(logits) else 0.0
     return np.array(
         [
@@ -38,8 +41,8 @@ def features(ranked: Sequence[ScoredPassage]) -> NDArray[np.float64]:
             margin,
             mass,
             first.rerank or 0.0,
-            max(item.dense for item in ranked),
-            max(item.lexical for item in ranked),
+            max(item.dense for item in read),
+            max(item.lexical for item in read),
         ]
     )
 

@@ -12,7 +12,7 @@ from assistant.records import IntentReading, Unit, UnitKind
 
 _ACCEPTED = 0.1  # share of passages' own questions that may still be read as an intent
 _MOST_QUESTIONS = 400
-_CEILING = 0.5  # plain intent utterances lie above; a base full of look-alikes must not mute them
+_CEILING = 0.4  # plain intent utterances lie above; a base full of look-alikes must not mute them
 
 
 def intent_floor(
@@ -21,10 +21,11 @@ def intent_floor(
     """Gate value that all but a few of the questions given by the passages' authors stay below.
 
     Args:
-        units, vectors: of the base; its units of kind QUESTION are asked.
+        units: of the base; those of kind QUESTION are asked.
+        vectors: of the units, row for row.
         read: the intent classifier.
 
-    Returns: the value, at most 0.5; 0 for a base without questions of its own.
+    Returns: the value, at most 0.4; 0 for a base without questions of its own.
     """
     rows = [row for row, unit in enumerate(units) if unit.kind is UnitKind.QUESTION]
     rows = rows[:: max(1, -(-len(rows) // _MOST_QUESTIONS))]

@@ -47,8 +47,10 @@ class Fusion:
 
     Attributes:
         first: chooses the candidates, before the cross-encoder has read them.
-        final: orders the candidates.
-        candidates: how many passages the cross-encoder reads.
+        final: orders those that it has read.
+        least, most: how many passages the cross-encoder reads.
+        coverage: between these bounds it reads the fewest that hold this share of the first stage's softmax:
+            few where the first stage is sure, many where it is not.
 
     The defaults need no training: they were measured with the published encoder and no cross-encoder
     (docs/decisions/2026-11-21-untrained-fusion.md).
@@ -56,7 +58,9 @@ class Fusion:
 
     first: Weights = Weights(dense=1.0, sentence=0.5, question=1.0, lexical=0.4)
     final: Weights = Weights(dense=1.0, sentence=0.5, question=1.0, lexical=0.4)
-    candidates: int = 10
+    least: int = 3
+    most: int = 10
+    coverage: float = 0.98
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Fusion:
@@ -64,7 +68,21 @@ class Fusion:
 
         Raises: KeyError, TypeError: names that are missing or not known here.
         """
-        return cls(Weights(**stored["first"]), Weights(**stored["final"]), int(stored["candidates"]))
+        return cls(
+            Weights(**stored["first"]),
+            Weights(**stored["final"]),
+            int(stored["least"]),
+            int(stored["most"]),
+            float(stored["coverage"]),
+        )
+
+    def read(self, scores: Sequence[float]) -> int:
+        """How many of the candidates the cross-encoder reads, from their first-stage scores, best first."""
+        if not scores:
+            return 0
+        shares = np.exp(np.asarray(scores) - scores[0])
+        enough = int(np.searchsorted(np.cumsum(shares / shares.sum()), self.coverage)) + 1
+        return min(max(enough, self.least), self.most, len(scores))
 
 
 class PassageSearch:
@@ -213,10 +231,12 @@ class PassageSearch:
 
         Those that it has not read keep their order behind the others.
         """
-        head, tail = scored[: self._fusion.candidates], scored[self._fusion.candidates :]
-        if self._reranker is not None and head:
-            logits = self._reranker.score(question, history, [item.passage for item in head])
-            head = [replace(item, rerank=float(logit)) for item, logit in zip(head, logits, strict=True)]
+        if self._reranker is None or not scored:
+            return scored
+        read = self._fusion.read([item.score for item in scored])
+        head, tail = scored[:read], scored[read:]
+        logits = self._reranker.score(question, history, [item.passage for item in head])
+        head = [replace(item, rerank=float(logit)) for item, logit in zip(head, logits, strict=True)]
         head = [replace(item, score=self._fusion.final.total(item)) for item in head]
         head.sort(key=lambda item: -item.score)
         return head + tail

@@ -22,11 +22,16 @@ from websockets.http11 import Request, Response
 from assistant.config import Settings
 from assistant.errors import ConfigError
 from assistant.protocols import TurnRunner
-from assistant.server.connection import CLOSE_GRACE_S, Connection, ConnectionRules, Socket
+from assistant.server.agents import AgentConnection, AgentRules
+from assistant.server.connection import Connection, ConnectionRules
+from assistant.server.desk import Desk, DeskParts
 from assistant.server.metrics import Metrics
+from assistant.server.peer import CLOSE_GRACE_S, Peer, Socket
 from assistant.server.sessions import SessionLimits, Sessions, Surroundings
 from assistant.server.turns import describe_failure
+from assistant.server.waiting import HandoverQueue
 from assistant.server.web import (
+    AGENT_PATH,
     WEBSOCKET_PATHS,
     Web,
     is_upgrade,
@@ -40,6 +45,8 @@ from assistant.storage.sessions import SessionStore, open_session_store
 _LOGGER = logging.getLogger(__name__)
 DELTAS_PER_SECOND = 15.0
 _SWEEP_S = 60.0
+_ERASE_S = 2.0  # how soon a running server notices that a customer's data were deleted by command
+_RETENTION_S = 86_400.0
 _BACKLOG = 1024  # connections the kernel holds while the loop is busy
 _DAY_S = 86_400.0
 
@@ -71,7 +78,7 @@ class Server:
         self._clock = clock
         self._started_at = time.monotonic()
         self._draining = False
-        self._connections: set[Connection] = set()
+        self._connections: set[Peer] = set()
         self._addresses: Counter[str] = Counter()
         self._metrics = Metrics()
         limits = SessionLimits(
@@ -82,9 +89,25 @@ class Server:
             kept_s=settings.session_minutes * 60,
             sessions=settings.max_sessions,
         )
-        self._sessions = Sessions(Surroundings(engine, store, self._metrics, limits, clock))
+        self._queue = HandoverQueue()
+        around = Surroundings(engine, store, self._queue, self._metrics, limits, clock)
+        self._sessions = Sessions(around)
+        self._desk = Desk(
+            DeskParts(
+                self._sessions, self._queue, store, around.shop, clock, grace_s=settings.handover_grace_s
+            )
+        )
+        self._agent_rules = AgentRules(
+            credential=settings.operator_credential,
+            hello_timeout_s=settings.hello_timeout_s,
+            messages_per_minute=settings.max_messages_per_minute,
+            text_chars=settings.max_text_chars,
+            grace_s=settings.handover_grace_s,
+        )
         self._rules = ConnectionRules(
             credential=settings.credential,
+            customer_key=settings.customer_key,
+            clock=clock,
             hello_timeout_s=settings.hello_timeout_s,
             messages_per_minute=settings.max_messages_per_minute,
             limits=Limits(
@@ -101,7 +124,7 @@ class Server:
         self._web = Web(self.health, self._metrics.render, settings.operator_credential)
         self._listener: WebsocketServer | None = None
         self._port = settings.port
-        self._sweeper: asyncio.Task[None] | None = None
+        self._chores: tuple[asyncio.Task[None], ...] = ()
         self._watch_metrics()
 
     def _watch_metrics(self) -> None:
@@ -109,6 +132,9 @@ class Server:
         watch("assistant_connections", "Open connections.", lambda: len(self._connections))
         watch("assistant_sessions", "Sessions in memory.", lambda: len(self._sessions))
         watch("assistant_turns_pending", "Turns running and waiting.", lambda: self._sessions.turns_pending)
+        watch("assistant_handovers_waiting", "Customers in the queue.", lambda: len(self._queue.waiting()))
+        watch("assistant_handovers_active", "Customers with an agent.", lambda: len(self._queue.active()))
+        watch("assistant_agents", "Agents connected.", lambda: self._desk.agents)
         watch("assistant_store_waiting", "Writes not committed.", lambda: self._store.status.waiting)
         watch("assistant_store_lost", "Writes given up.", lambda: self._store.status.lost)
         watch("assistant_store_degraded", "1 if the database fails.", lambda: self._store.status.degraded)
@@ -129,6 +155,11 @@ class Server:
             "connections": len(self._connections),
             "sessions": len(self._sessions),
             "turns_pending": self._sessions.turns_pending,
+            "handovers": {
+                "waiting": len(self._queue.waiting()),
+                "active": len(self._queue.active()),
+                "agents": self._desk.agents,
+            },
             "store": {"degraded": store.degraded, "waiting": store.waiting, "lost": store.lost},
             "uptime_s": round(time.monotonic() - self._started_at, 1),
         }
@@ -139,7 +170,8 @@ class Server:
         Raises: ConfigError: the address is taken or not allowed.
         """
         settings = self._settings
-        self._store.delete_older(self._clock() - settings.retention_days * _DAY_S)
+        self._delete_old()
+        await self._desk.open()
         quiet = logging.getLogger("assistant.server.websockets")
         quiet.setLevel(logging.CRITICAL)  # it logs a trace for every port scan
         listening = serve_websockets(
@@ -166,17 +198,23 @@ class Server:
                 "choose another with --host and --port"
             ) from error
         self._port = int(self._listener.sockets[0].getsockname()[1])
-        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+        create_task = asyncio.get_running_loop().create_task
+        self._chores = (
+            create_task(_every(_SWEEP_S, self._sessions.sweep)),
+            create_task(_every(_RETENTION_S, self._delete_old)),
+            create_task(self._erase()),
+        )
 
     async def close(self) -> None:
         """Stop: refuse newcomers, let turns finish for `drain_s`, keep the rest, say goodbye. Repeatable."""
         if self._draining:
             return
         self._draining = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for chore in self._chores:
+            chore.cancel()
         if self._listener is not None:
             self._listener.close(close_connections=False)
+        await self._desk.close()
         await self._sessions.hold(self._settings.drain_s)
         for connection in self._connections:
             connection.go_away()
@@ -199,9 +237,16 @@ class Server:
         address = _address(socket)
         if not is_upgrade(request):
             return self._web.respond(request, address)
-        if path_of(request) not in WEBSOCKET_PATHS:
-            return self._refuse("path", HTTPStatus.NOT_FOUND, "The websocket is at /ws.")
         settings = self._settings
+        if path_of(request) == AGENT_PATH:
+            if not settings.operator_credential:
+                return self._refuse(
+                    "agents",
+                    HTTPStatus.FORBIDDEN,
+                    "Agents cannot connect: the operator has not set `operator_credential`.",
+                )
+        elif path_of(request) not in WEBSOCKET_PATHS:
+            return self._refuse("path", HTTPStatus.NOT_FOUND, "The websocket is at /ws.")
         origins = request.headers.get_all("Origin")
         hosts = request.headers.get_all("Host")
         if len(origins) > 1 or not origin_allowed(
@@ -242,7 +287,13 @@ class Server:
         if not isinstance(socket, Socket):
             raise TypeError(f"expected a Socket, got {type(socket).__name__}")
         address = _address(socket)
-        connection = Connection(socket, self._sessions, self._rules, self._shop, self._metrics)
+        connection: Peer
+        if socket.request is not None and path_of(socket.request) == AGENT_PATH:
+            connection = AgentConnection(
+                socket, self._desk, self._agent_rules, lambda: self._shop().name, self._metrics
+            )
+        else:
+            connection = Connection(socket, self._sessions, self._rules, self._shop, self._metrics)
         self._connections.add(connection)
         self._addresses[address] += 1
         try:
@@ -257,10 +308,20 @@ class Server:
         shop = self._engine.knowledge.shop
         return ShopInfo(name=shop.name, greeting=shop.greeting, language=shop.language)
 
-    async def _sweep(self) -> None:
+    def _delete_old(self) -> None:
+        """Keep to the retention that the operator has set."""
+        self._store.delete_older(self._clock() - self._settings.retention_days * _DAY_S)
+
+    async def _erase(self) -> None:
         while True:
-            await asyncio.sleep(_SWEEP_S)
-            self._sessions.sweep()
+            await asyncio.sleep(_ERASE_S)
+            await self._sessions.erase()
+
+
+async def _every(seconds: float, chore: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        chore()
 
 
 async def serve(

@@ -208,6 +208,11 @@ def interrupted(request: TurnRequest) -> TurnResult:
     return _made_here(request, TurnStatus.FAILED, ErrorCode.INTERRUPTED, "")
 
 
+def cut_short(request: TurnRequest) -> TurnResult:
+    """The result of a turn that was not begun because a person speaks with the customer."""
+    return _made_here(request, TurnStatus.CANCELLED, "a person speaks", "")
+
+
 def broken(request: TurnRequest) -> TurnResult:
     """The result of a turn whose own result cannot be sent."""
     return _made_here(request, TurnStatus.FAILED, ErrorCode.INTERNAL, "")

@@ -20,6 +20,7 @@ from websockets.http11 import Request, Response
 
 PAGE = Path(__file__).parent / "page"
 WEBSOCKET_PATHS = frozenset({"/", "/ws"})
+AGENT_PATH = "/agent"
 # WeChat's mini-programs send this Origin from some versions, none from others.
 MINI_PROGRAM_ORIGINS = frozenset({"https://servicewechat.com"})
 _TYPES = {
@@ -118,10 +119,10 @@ class Web:
             return build_response(status, "application/json", body.encode(), {"Cache-Control": "no-store"})
         if path == "/metrics":
             return self._metrics_for(request, address)
-        if path == "/ws":
+        if path in {"/ws", AGENT_PATH}:
             return text_response(
                 HTTPStatus.UPGRADE_REQUIRED,
-                "This is a websocket; see docs/protocol.md.",
+                "This is a websocket; see docs/protocol.md and docs/handover.md.",
                 {"Upgrade": "websocket"},
             )
         return text_response(HTTPStatus.NOT_FOUND, "Nothing here. The chat page is at /.")

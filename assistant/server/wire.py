@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -62,12 +62,31 @@ class ErrorCode(StrEnum):
         4400,
     )
     UNAUTHORIZED = "unauthorized", "The credential in `hello` is missing or wrong.", False, 4401
+    CUSTOMER_REFUSED = (
+        "customer_refused",
+        "The customer token in `hello` is not one of this shop.",
+        False,
+        4403,
+    )
+    ERASED = "erased", "The session's data were deleted; begin a new one.", False, 4404
     HELLO_TIMEOUT = "hello_timeout", "No `hello` arrived in time.", True, 4408
+    CUSTOMER_EXPIRED = (
+        "customer_expired",
+        "The customer token in `hello` has expired; get a new one.",
+        False,
+        4410,
+    )
     REPLACED = "replaced", "The session was opened from another connection, which goes on.", False, 4409
     SLOW_CLIENT = "slow_client", "The client reads too slowly; reconnect and resume.", True, 4411
     MESSAGE_TOO_LARGE = "message_too_large", "The message exceeds `ready.limits.message_bytes`.", False, 1009
     TOO_MANY_SESSIONS = "too_many_sessions", "The server is full; try again later.", True, 1013
     GOING_AWAY = "going_away", "The server stops or restarts; reconnect and resume.", True, 1012
+    UNKNOWN_CONVERSATION = (
+        "unknown_conversation",
+        "No open hand-over has this name (agents only).",
+    )
+    TAKEN = "taken", "Another agent has this conversation (agents only)."
+    NOT_YOURS = "not_yours", "Take the conversation first (agents only)."
     TIMEOUT = "timeout", "The turn took too long (in `turn.done.error`).", True
     BACKEND = "backend", "A model or the shop's back-office failed (in `turn.done.error`).", True
     INTERRUPTED = "interrupted", "The turn was cut off by server restarts (in `turn.done.error`).", True
@@ -89,10 +108,14 @@ class WireError(ProtocolError):
         )
 
 
+Credential = Annotated[str, StringConstraints(max_length=512)]
 ClientId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,64}$")]  # visible ASCII
 Name = Annotated[str, StringConstraints(pattern=r"^[ -~]{0,64}$")]
 Seq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
 Moment = Annotated[int | float, Field(ge=-MAX_SEQ, le=MAX_SEQ, allow_inf_nan=False)]
+
+
+M = TypeVar("M", bound="Wire")
 
 
 class Wire(BaseModel):
@@ -109,6 +132,8 @@ class Hello(Wire):
 
     Attributes:
         binary: whether the client's socket can carry binary frames.
+        credential: the operator's, where one is set.
+        customer: token by which the shop's server says who is signed in (docs/protocol.md, "Signed-in customers").
         session: session to resume, from an earlier `ready`.
         last_seq: highest `seq` the client has processed; without it, the last one acknowledged.
     """
@@ -118,7 +143,8 @@ class Hello(Wire):
     platform: Name = ""
     locale: Name = "en"
     binary: bool = False
-    credential: Annotated[str, StringConstraints(max_length=512)] | None = None
+    credential: Credential | None = None
+    customer: Credential | None = None
     session: Name | None = None
     last_seq: Seq | None = None
 
@@ -180,6 +206,20 @@ class Feedback(Wire):
     comment: Annotated[str, StringConstraints(max_length=2000)] | None = None
 
 
+class ProductEvent(Wire):
+    """What the customer did with a product that was shown."""
+
+    type: Literal["event"] = "event"
+    kind: Literal["view", "tap", "dismiss", "purchase"]
+    sku: ClientId
+
+
+class HandoverEnd(Wire):
+    """The customer goes back to the assistant; harmless if no person was asked for."""
+
+    type: Literal["handover.end"] = "handover.end"
+
+
 class Ack(Wire):
     """Says up to which `seq` the client has processed events."""
 
@@ -201,7 +241,19 @@ class Bye(Wire):
 
 
 ClientMessage = (
-    Hello | UserText | AudioStart | AudioChunk | AudioEnd | Scan | Cancel | Feedback | Ack | Ping | Bye
+    Hello
+    | UserText
+    | AudioStart
+    | AudioChunk
+    | AudioEnd
+    | Scan
+    | Cancel
+    | Feedback
+    | ProductEvent
+    | HandoverEnd
+    | Ack
+    | Ping
+    | Bye
 )
 CLIENT_MESSAGES: Mapping[str, type[ClientMessage]] = {
     "hello": Hello,
@@ -212,6 +264,8 @@ CLIENT_MESSAGES: Mapping[str, type[ClientMessage]] = {
     "scan": Scan,
     "cancel": Cancel,
     "feedback": Feedback,
+    "event": ProductEvent,
+    "handover.end": HandoverEnd,
     "ack": Ack,
     "ping": Ping,
     "bye": Bye,
@@ -224,8 +278,8 @@ class Event(Wire):
     """What all server messages share.
 
     Attributes:
-        seq: position in the session. turn.*, delta, transcript.*, handover and agent.message each take a new
-            one; ready, error and pong repeat the current one.
+        seq: position in the session. turn.*, delta, transcript.*, user.delivered, handover and agent.message each
+            take a new one; ready, error and pong repeat the current one.
     """
 
     seq: Seq
@@ -354,16 +408,38 @@ class TurnDone(Event):
     error: str | None = None
 
 
+class UserDelivered(Event):
+    """What the customer wrote is kept for the person who speaks with them; no turn follows."""
+
+    type: Literal["user.delivered"] = "user.delivered"
+    id: str
+    text: str
+
+
 class Handover(Event):
-    """The conversation's way to a person changed its state."""
+    """The conversation's way to a person changed its state.
+
+    Attributes:
+        turn: the turn that asked for a person, with "requested".
+        position: place in the queue from 1, with "waiting".
+        staffed: whether people answer at this hour, with "waiting".
+        opens: when they answer next (ISO 8601), with "waiting" outside the hours.
+        agent: name of the person, with "active".
+        reason: how it ended, with "ended".
+    """
 
     type: Literal["handover"] = "handover"
-    state: Literal["requested", "active", "ended"]
+    state: Literal["requested", "waiting", "active", "ended"]
     turn: str | None = None
+    position: int | None = None
+    staffed: bool | None = None
+    opens: str | None = None
+    agent: str | None = None
+    reason: Literal["released", "closed", "customer"] | None = None
 
 
 class AgentMessage(Event):
-    """A person of the shop says something."""
+    """A person of the shop says something. The same id again is the same message."""
 
     type: Literal["agent.message"] = "agent.message"
     id: str
@@ -396,6 +472,7 @@ ServerMessage = (
     | TurnStarted
     | DeltaEvent
     | TurnDone
+    | UserDelivered
     | Handover
     | AgentMessage
     | ErrorEvent
@@ -408,6 +485,7 @@ SERVER_MESSAGES: Mapping[str, type[ServerMessage]] = {
     "turn.started": TurnStarted,
     "delta": DeltaEvent,
     "turn.done": TurnDone,
+    "user.delivered": UserDelivered,
     "handover": Handover,
     "agent.message": AgentMessage,
     "error": ErrorEvent,
@@ -422,15 +500,23 @@ def parse_client(frame: str | bytes) -> ClientMessage:
     """
     if isinstance(frame, bytes):
         raise WireError(ErrorCode.UNSUPPORTED, "binary frames carry audio, which is not taken yet")
+    return parse_one_of(CLIENT_MESSAGES, frame)
+
+
+def parse_one_of(models: Mapping[str, type[M]], frame: str) -> M:
+    """Turn a frame into one of these messages.
+
+    Raises: WireError: malformed, unknown_type or invalid; never anything else.
+    """
     fields = _parse_object(frame)
     kind = fields.get("type")
     sent_id = fields.get("id")
     message_id = sent_id if isinstance(sent_id, str) and 0 < len(sent_id) <= 64 else None
     if not isinstance(kind, str):
         raise WireError(ErrorCode.MALFORMED, "the field `type` is missing or not a string", id=message_id)
-    model = CLIENT_MESSAGES.get(kind)
+    model = models.get(kind)
     if model is None:
-        known = ", ".join(CLIENT_MESSAGES)
+        known = ", ".join(models)
         raise WireError(ErrorCode.UNKNOWN_TYPE, f"unknown message type; known are {known}", id=message_id)
     try:
         return model.model_validate(fields)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
 from assistant.records import Card, Passage, Product, Source
 from assistant.skills.wording import amount
 from assistant.text import words
 
+_MOST_SESSIONS = 10_000  # the oldest is forgotten first
 _LITTLE = 5  # pieces; from there down the stock is called low
 
 
@@ -25,7 +29,9 @@ class Catalogue:
         }
         self._passages = tuple(passages)
         self._own_passage: Mapping[str, Passage] = {
-            passage.title.casefold(): passage for passage in passages if passage.title.casefold() in self.by_name
+            passage.title.casefold(): passage
+            for passage in passages
+            if passage.title.casefold() in self.by_name
         }
         self.kinds = _kinds(self.products)
         self.colours = frozenset(
@@ -51,24 +57,33 @@ class Catalogue:
     def kinds_in(self, text: str) -> frozenset[str]:
         """SKUs of the kinds of product that a text names: "a lamp", "sofas", "something for the heating"."""
         said = [_singular(word) for word in words(text)]
-        pairs = [f"{first} {second}" for first, second in zip(said, said[1:], strict=False)]
-        for spoken in (pairs, said):
-            found = [self.kinds[word] for word in spoken if word in self.kinds]
-            if found:
-                return frozenset().union(*found)
+        pairs = [f"{first} {second}" for first, second in itertools.pairwise(said)]
+        for pair in pairs:
+            if pair in self.kinds:
+                return self.kinds[pair]
+        for place, word in enumerate(said):
+            if word in self.kinds:
+                while place + 1 < len(said) and said[place + 1] in self.kinds:  # "desk chair" is a chair
+                    place += 1
+                return self.kinds[said[place]]
         return frozenset()
 
     def passages_about(self, product: Product, most: int = 3) -> tuple[Passage, ...]:
         """Help passages that name the product or its family in their title or text, titles first."""
         family = words(product.name)[0]
         full = f" {' '.join(words(product.name))} "
-        ranked = []
+        ranked: list[tuple[int, int, Passage]] = []
         for passage in self._passages:
             if passage.title.casefold() in self.by_name:
                 continue
             title = f" {' '.join(words(passage.title))} "
             body = f" {' '.join(words(passage.text))} "
-            rank = 3 * (full in title) + 2 * (full in body) + 2 * (f" {family} " in title) + (f" {family} " in body)
+            rank = (
+                3 * (full in title)
+                + 2 * (full in body)
+                + 2 * (f" {family} " in title)
+                + (f" {family} " in body)
+            )
             if rank:
                 ranked.append((-rank, len(ranked), passage))
         return tuple(passage for _, _, passage in sorted(ranked)[:most])
@@ -101,6 +116,29 @@ class Catalogue:
         return Card("product", {**data, "reason": reason} if reason else data)
 
 
+class LastShown:
+    """The products that each conversation was shown last, for "it" and "the second one". Safe from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shown: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+
+    def note(self, session: str, skus: Sequence[str]) -> None:
+        """Remember what was shown, best first; a conversation without id is not remembered."""
+        if not session:
+            return
+        with self._lock:
+            self._shown[session] = tuple(skus)
+            self._shown.move_to_end(session)
+            while len(self._shown) > _MOST_SESSIONS:
+                self._shown.popitem(last=False)
+
+    def of(self, session: str) -> tuple[str, ...]:
+        """What was shown last."""
+        with self._lock:
+            return self._shown.get(session, ())
+
+
 def stock_in_words(product: Product) -> str:
     """How many are there: "14 in stock", "only 3 left", "sold out", "made to order"."""
     if product.stock == 0:
@@ -111,18 +149,23 @@ def stock_in_words(product: Product) -> str:
 def _kinds(products: Iterable[Product]) -> Mapping[str, frozenset[str]]:
     """Words for kinds of product, in the singular, with the SKUs they stand for.
 
-    These are the categories and their words, and the last word of each name ("Egret floor lamp" is a lamp, and a
-    floor lamp).
+    The last word of a name is a kind, and so are its last two ("Egret floor lamp" is a lamp, and a floor lamp). A
+    category is one, too; where names end in its word, only products that carry it in their name belong to it, so
+    that a bedside table in the category of beds is no bed.
     """
     found: dict[str, set[str]] = {}
+    names = {
+        product.sku: [_singular(word) for word in words(product.name) if word.isalpha() and len(word) > 1]
+        for product in products
+    }
+    for sku, name in names.items():
+        for label in {" ".join(name[-1:]), " ".join(name[-2:])} - {""}:
+            found.setdefault(label, set()).add(sku)
+    ends = frozenset(found)
     for product in products:
-        name = [word for word in words(product.name) if not any(letter.isdigit() for letter in word) and len(word) > 1]
-        category = [_singular(word) for word in words(product.category)]
-        labels = {" ".join(category), *name[-1:], " ".join(name[-2:]), *name[1:]}
-        if len(category) == 1:
-            labels.add(category[0])
-        for label in labels - {""}:
-            found.setdefault(" ".join(_singular(word) for word in label.split()), set()).add(product.sku)
+        category = " ".join(_singular(word) for word in words(product.category))
+        if category and (category not in ends or category in names[product.sku]):
+            found.setdefault(category, set()).add(product.sku)
     return {label: frozenset(skus) for label, skus in found.items()}
 
 

@@ -38,9 +38,9 @@ class Blend:
     """How much each part counts, and how strongly EASE is held back (its lambda)."""
 
     together: float = 1.0
-    content: float = 0.5
-    popular: float = 0.25
-    ridge: float = 100.0
+    content: float = 0.6
+    popular: float = 0.3
+    ridge: float = 300.0
 
 
 class Taste:
@@ -72,14 +72,12 @@ class Taste:
                 at = self.place[event.sku]
                 row[at] = _stronger(row[at], _LIKING.get(event.kind, 0.0))
         self._bought = {
-            customer: frozenset(
-                event.sku for event in events if event.kind == SignalKind.PURCHASE
-            )
+            customer: frozenset(event.sku for event in events if event.kind == SignalKind.PURCHASE)
             for customer, events in _by_customer(interactions).items()
         }
         matrix = np.array([*self.history.values()], np.float32).reshape(-1, len(self.products)).clip(0.0)
         self.popularity = np.log1p(np.count_nonzero(matrix, axis=0)).astype(np.float32)
-        self._together = fit_ease(matrix, self._blend.ridge)
+        self.together = fit_ease(matrix, self._blend.ridge)
 
     def bought(self, customer: str) -> frozenset[str]:
         """SKUs that a customer has bought."""
@@ -99,7 +97,7 @@ class Taste:
         total = blend.popular * _scaled(self.popularity)
         if not liked.any():
             return total
-        total = total + blend.together * _scaled(liked @ self._together)
+        total = total + blend.together * _scaled(liked @ self.together)
         towards = liked @ self.vectors
         norm = float(np.linalg.norm(towards))
         if norm > 0:
@@ -108,13 +106,15 @@ class Taste:
 
     def goes_with(self, sku: str) -> Scores:
         """How strongly each product is taken together with one."""
-        return self._together[self.place[sku]]
+        return np.asarray(self.together[self.place[sku]], np.float32)
 
     def like(self, sku: str) -> Scores:
         """Cosine of each product's text with one product's."""
         return np.asarray(self.vectors @ self.vectors[self.place[sku]], np.float32)
 
-    def diverse(self, scores: Scores, allowed: Sequence[int], count: int, *, relevance: float = 0.7) -> list[int]:
+    def diverse(
+        self, scores: Scores, allowed: Sequence[int], count: int, *, relevance: float = 0.7
+    ) -> list[int]:
         """The best products that are not all alike: maximal marginal relevance (Carbonell, Goldstein, SIGIR 1998).
 
         Returns: at most `count` of `allowed`, best first.

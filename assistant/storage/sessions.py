@@ -1,4 +1,4 @@
-"""Sessions, turns and feedback in a SQL database; SQLite by default, any SQLAlchemy URL otherwise.
+"""Conversations and hand-overs in a SQL database; SQLite by default, any SQLAlchemy URL otherwise.
 
 One thread writes: it takes everything that waits and commits it as one group, so many conversations share a
 commit. If the database fails (full disk, lock), writes are kept in memory and tried again in order; the
@@ -20,15 +20,33 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from assistant.errors import ConfigError
-from assistant.records import DialogueState, Option, PassageId, SessionId, TurnId
+from assistant.records import DialogueState, Option, PassageId, SessionId, Signal, TurnId
+from assistant.storage.handovers import (
+    Said,
+    StoredHandover,
+    keep_handover,
+    keep_said,
+    latest_said,
+    open_handovers,
+)
+from assistant.storage.tables import (
+    ERASED,
+    EVENTS,
+    FEEDBACK,
+    SESSIONS,
+    TURNS,
+    delete_sessions,
+    prepare,
+)
 
 _LOGGER = logging.getLogger(__name__)
+T = TypeVar("T")
 _BATCH = 500  # writes in one commit
 _BACKLOG = 20_000  # writes kept while the database fails; beyond, the oldest are lost and counted
 _RETRY_S = 1.0  # pause between attempts while the database fails
@@ -36,48 +54,6 @@ _DURABLE_WAIT_S = 2.0  # how long a write is waited for before the conversation 
 _LOCK_WAIT_S = 1.0  # how long SQLite waits for another process's lock
 _LOG_EVERY_S = 60.0
 _IMPOSSIBLE = (IntegrityError, DataError, ProgrammingError, ValueError)  # trying again cannot help
-
-_METADATA = sa.MetaData()
-_SESSIONS = sa.Table(
-    "sessions",
-    _METADATA,
-    sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("seen_at", sa.Float, nullable=False, index=True),
-    sa.Column("seq", sa.BigInteger, nullable=False),
-    sa.Column("language", sa.String(64), nullable=False),
-    sa.Column("platform", sa.String(64), nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-)
-_TURNS = sa.Table(
-    "turns",
-    _METADATA,
-    sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("session_id", sa.String(64), nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("client_id", sa.String(64), nullable=False),
-    sa.Column("text", sa.Text, nullable=False),
-    sa.Column("accepted_at", sa.Float, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("started_seq", sa.BigInteger, nullable=False),
-    sa.Column("done_seq", sa.BigInteger, nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),  # "" until the turn has ended
-    sa.Column("decision", sa.String(16), nullable=False),
-    sa.Column("reply", sa.Text, nullable=False),
-    sa.Column("done", sa.Text, nullable=False),  # the terminal event as it was sent
-    sa.Column("finished_at", sa.Float, nullable=True),
-    sa.UniqueConstraint("session_id", "client_id"),
-    sa.Index("turns_by_session", "session_id", "number"),
-)
-_FEEDBACK = sa.Table(
-    "feedback",
-    _METADATA,
-    sa.Column("turn_id", sa.String(64), primary_key=True),
-    sa.Column("session_id", sa.String(64), nullable=False, index=True),
-    sa.Column("value", sa.String(16), nullable=False),
-    sa.Column("comment", sa.Text, nullable=False),
-    sa.Column("created_at", sa.Float, nullable=False),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +83,13 @@ class StoredTurn:
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session with its latest turns (oldest first) and the ids of all client messages it answered."""
+    """A session with its latest turns (oldest first) and the ids of all client messages it answered.
+
+    Attributes:
+        customer: the signed-in customer it belongs to, "" for a guest's.
+        signals: what the customer did with products, oldest first.
+        said: the latest events of its hand-overs, oldest first.
+    """
 
     id: SessionId
     created_at: float
@@ -118,6 +100,9 @@ class StoredSession:
     state: DialogueState
     turns: tuple[StoredTurn, ...] = ()
     client_ids: tuple[tuple[str, TurnId], ...] = ()
+    customer: str = ""
+    signals: tuple[Signal, ...] = ()
+    said: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +159,46 @@ class SessionStore:
         """Note that a turn runs, so that it is run again if the process dies."""
         self._put(partial(_begin_turn, turn=turn, attempts=attempts, started_seq=started_seq))
 
-    async def finish_turn(self, turn: StoredTurn, state: DialogueState, seen_at: float) -> bool:
-        """Keep a turn's end and the state after it.
+    async def finish_turn(
+        self,
+        turn: StoredTurn,
+        state: DialogueState,
+        seen_at: float,
+        handover: StoredHandover | None = None,
+        said: Said | None = None,
+    ) -> bool:
+        """Keep a turn's end and the state after it; with them the hand-over it leads to, all or nothing.
 
         Returns: True once it is committed; False if the database fails or is slow: the change is kept in
             memory and tried again.
         """
-        return await self._put_and_wait(partial(_finish_turn, turn=turn, state=state, seen_at=seen_at))
+        return await self._put_and_wait(
+            partial(_finish_turn, turn=turn, state=state, seen_at=seen_at, handover=handover, said=said)
+        )
+
+    async def change_handover(
+        self, handover: StoredHandover, said: Said | None = None, state: DialogueState | None = None
+    ) -> bool:
+        """Keep a hand-over as it is now, the event that says so, and the dialogue state after it if it changes.
+
+        Returns: as `finish_turn`.
+        """
+        return await self._put_and_wait(partial(_change_handover, handover=handover, said=said, state=state))
+
+    async def add_said(self, said: Said) -> bool:
+        """Keep a message between customer and agent.
+
+        Returns: as `finish_turn`.
+        """
+        return await self._put_and_wait(partial(_add_said, said=said))
+
+    def add_signal(self, session: StoredSession, signal: Signal, at: float, kept: int) -> None:
+        """Keep what a customer did with a product, and its session if it is new; the latest `kept` stay."""
+        self._put(partial(_add_signal, session=session, signal=signal, at=at, kept=kept))
+
+    def set_customer(self, session: SessionId, customer: str) -> None:
+        """Note that a guest's session now belongs to a customer."""
+        self._put(partial(_set_customer, session=session, customer=customer))
 
     def add_feedback(
         self, session: SessionId, turn: TurnId, value: str, comment: str, created_at: float
@@ -200,8 +218,12 @@ class SessionStore:
         self._put(partial(_touch, session=session, seen_at=seen_at))
 
     def delete_older(self, than: float) -> None:
-        """Delete sessions not seen since the moment `than`, with their turns and feedback."""
+        """Delete sessions not seen since the moment `than`, with everything that belongs to them."""
         self._put(partial(_delete_older, than=than))
+
+    def forget(self, session: SessionId) -> None:
+        """Delete a session that was erased while this process had it in memory, as it may have written since."""
+        self._put(partial(_forget, session=session))
 
     # --- reads ---
 
@@ -215,16 +237,19 @@ class SessionStore:
         return await loop.run_in_executor(self._readers, self._load, session, latest, client_ids)
 
     def _load(self, session: SessionId, latest: int, client_ids: int) -> StoredSession | None:
-        turns = sa.select(_TURNS).where(_TURNS.c.session_id == session)
-        newest = _TURNS.c.number.desc()
-        ids = sa.select(_TURNS.c.client_id, _TURNS.c.id).where(_TURNS.c.session_id == session)
+        turns = sa.select(TURNS).where(TURNS.c.session_id == session)
+        signals = sa.select(EVENTS.c.kind, EVENTS.c.sku).where(EVENTS.c.session_id == session)
+        newest = TURNS.c.number.desc()
+        ids = sa.select(TURNS.c.client_id, TURNS.c.id).where(TURNS.c.session_id == session)
         try:
             with self._engine.connect() as connection:
-                head = connection.execute(sa.select(_SESSIONS).where(_SESSIONS.c.id == session)).first()
+                head = connection.execute(sa.select(SESSIONS).where(SESSIONS.c.id == session)).first()
                 if head is None:
                     return None
                 rows = connection.execute(turns.order_by(newest).limit(latest)).all()
                 pairs = connection.execute(ids.order_by(newest).limit(client_ids)).all()
+                done = connection.execute(signals.order_by(EVENTS.c.id)).all()
+                said = latest_said(connection, session, client_ids)
         except SQLAlchemyError as error:
             self._log_failure(error)
             return None
@@ -238,7 +263,31 @@ class SessionStore:
             state=_parse_state(head.state),
             turns=tuple(_parse_turn(row) for row in reversed(rows)),
             client_ids=tuple((row.client_id, TurnId(row.id)) for row in reversed(pairs)),
+            customer=head.customer,
+            signals=tuple(Signal(row.kind, row.sku) for row in done),
+            said=tuple(said),
         )
+
+    async def open_handovers(self) -> list[StoredHandover]:
+        """All hand-overs that have not ended, in the order of the queue; none if the database cannot be read."""
+        await self._put_and_wait(_nothing)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._readers, self._read, open_handovers, list[StoredHandover]()
+        )
+
+    async def erased(self) -> list[SessionId]:
+        """Sessions whose data were deleted by command; none if the database cannot be read."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._readers, self._read, _erased, list[SessionId]()
+        )
+
+    def _read(self, query: Callable[[sa.Connection], T], otherwise: T) -> T:
+        try:
+            with self._engine.connect() as connection:
+                return query(connection)
+        except SQLAlchemyError as error:
+            self._log_failure(error)
+            return otherwise
 
     async def close(self) -> None:
         """Commit what waits and stop. A database that still fails is given up after one more attempt."""
@@ -335,7 +384,7 @@ class SessionStore:
 
     def _prepare(self) -> None:
         if not self._prepared:
-            _METADATA.create_all(self._engine)
+            prepare(self._engine)
             self._prepared = True
 
     def _settle(self, count: int) -> None:
@@ -380,6 +429,7 @@ def _build_engine(url: str) -> sa.Engine:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, not only marked as free
         cursor.close()
 
     return engine
@@ -405,24 +455,38 @@ def _nothing(connection: sa.Connection) -> None:
     """A write that changes nothing: waiting for it is waiting for those before it."""
 
 
-def _accept_turn(connection: sa.Connection, session: StoredSession, turn: StoredTurn) -> None:
-    known = connection.execute(
-        sa.update(_SESSIONS).where(_SESSIONS.c.id == session.id).values(seen_at=turn.accepted_at)
-    )
-    if known.rowcount == 0:
-        connection.execute(
-            sa.insert(_SESSIONS).values(
-                id=session.id,
-                created_at=session.created_at,
-                seen_at=session.seen_at,
-                seq=session.seq,
-                language=session.language,
-                platform=session.platform,
-                state=_format_state(session.state),
-            )
-        )
+def _is_erased(connection: sa.Connection, session: SessionId) -> bool:
+    """Whether a session was deleted by command: nothing is written for it any more."""
+    return connection.execute(sa.select(ERASED).where(ERASED.c.session_id == session)).first() is not None
+
+
+def _keep_session(connection: sa.Connection, session: StoredSession, seen_at: float) -> bool:
+    """Insert a session if it is new. False: it was erased."""
+    known = connection.execute(sa.update(SESSIONS).where(SESSIONS.c.id == session.id).values(seen_at=seen_at))
+    if known.rowcount:
+        return True
+    if _is_erased(connection, session.id):
+        return False
     connection.execute(
-        sa.insert(_TURNS).values(
+        sa.insert(SESSIONS).values(
+            id=session.id,
+            created_at=session.created_at,
+            seen_at=session.seen_at,
+            seq=session.seq,
+            language=session.language,
+            platform=session.platform,
+            state=_format_state(session.state),
+            customer=session.customer,
+        )
+    )
+    return True
+
+
+def _accept_turn(connection: sa.Connection, session: StoredSession, turn: StoredTurn) -> None:
+    if not _keep_session(connection, session, turn.accepted_at):
+        return
+    connection.execute(
+        sa.insert(TURNS).values(
             id=turn.id,
             session_id=turn.session,
             number=turn.number,
@@ -442,14 +506,21 @@ def _accept_turn(connection: sa.Connection, session: StoredSession, turn: Stored
 
 def _begin_turn(connection: sa.Connection, turn: TurnId, attempts: int, started_seq: int) -> None:
     connection.execute(
-        sa.update(_TURNS).where(_TURNS.c.id == turn).values(attempts=attempts, started_seq=started_seq)
+        sa.update(TURNS).where(TURNS.c.id == turn).values(attempts=attempts, started_seq=started_seq)
     )
 
 
-def _finish_turn(connection: sa.Connection, turn: StoredTurn, state: DialogueState, seen_at: float) -> None:
+def _finish_turn(
+    connection: sa.Connection,
+    turn: StoredTurn,
+    state: DialogueState,
+    seen_at: float,
+    handover: StoredHandover | None,
+    said: Said | None,
+) -> None:
     connection.execute(
-        sa.update(_TURNS)
-        .where(_TURNS.c.id == turn.id)
+        sa.update(TURNS)
+        .where(TURNS.c.id == turn.id)
         .values(
             started_seq=turn.started_seq,
             done_seq=turn.done_seq,
@@ -461,26 +532,76 @@ def _finish_turn(connection: sa.Connection, turn: StoredTurn, state: DialogueSta
         )
     )
     connection.execute(
-        sa.update(_SESSIONS)
-        .where(_SESSIONS.c.id == turn.session)
+        sa.update(SESSIONS)
+        .where(SESSIONS.c.id == turn.session)
         .values(seq=turn.done_seq, state=_format_state(state), seen_at=seen_at)
     )
+    if handover is not None:
+        _change_handover(connection, handover, said, None)
+
+
+def _change_handover(
+    connection: sa.Connection, handover: StoredHandover, said: Said | None, state: DialogueState | None
+) -> None:
+    if _is_erased(connection, handover.session):
+        return
+    keep_handover(connection, handover)
+    if said is not None:
+        keep_said(connection, said)
+    if state is not None:
+        connection.execute(
+            sa.update(SESSIONS).where(SESSIONS.c.id == handover.session).values(state=_format_state(state))
+        )
+
+
+def _add_said(connection: sa.Connection, said: Said) -> None:
+    if not _is_erased(connection, said.session):
+        keep_said(connection, said)
+
+
+def _add_signal(
+    connection: sa.Connection, session: StoredSession, signal: Signal, at: float, kept: int
+) -> None:
+    if not _keep_session(connection, session, at):
+        return
+    connection.execute(
+        sa.insert(EVENTS).values(session_id=session.id, kind=signal.kind, sku=signal.sku, created_at=at)
+    )
+    of_session = EVENTS.c.session_id == session.id
+    oldest_kept = connection.execute(
+        sa.select(EVENTS.c.id).where(of_session).order_by(EVENTS.c.id.desc()).offset(kept - 1).limit(1)
+    ).scalar()
+    if oldest_kept is not None:
+        connection.execute(sa.delete(EVENTS).where(of_session, EVENTS.c.id < oldest_kept))
+
+
+def _set_customer(connection: sa.Connection, session: SessionId, customer: str) -> None:
+    connection.execute(sa.update(SESSIONS).where(SESSIONS.c.id == session).values(customer=customer))
 
 
 def _replace_feedback(connection: sa.Connection, values: Mapping[str, Any]) -> None:
-    connection.execute(sa.delete(_FEEDBACK).where(_FEEDBACK.c.turn_id == values["turn_id"]))
-    connection.execute(sa.insert(_FEEDBACK).values(**values))
+    if _is_erased(connection, values["session_id"]):
+        return
+    connection.execute(sa.delete(FEEDBACK).where(FEEDBACK.c.turn_id == values["turn_id"]))
+    connection.execute(sa.insert(FEEDBACK).values(**values))
 
 
 def _touch(connection: sa.Connection, session: SessionId, seen_at: float) -> None:
-    connection.execute(sa.update(_SESSIONS).where(_SESSIONS.c.id == session).values(seen_at=seen_at))
+    connection.execute(sa.update(SESSIONS).where(SESSIONS.c.id == session).values(seen_at=seen_at))
 
 
 def _delete_older(connection: sa.Connection, than: float) -> None:
-    old = sa.select(_SESSIONS.c.id).where(_SESSIONS.c.seen_at < than).scalar_subquery()
-    connection.execute(sa.delete(_FEEDBACK).where(_FEEDBACK.c.session_id.in_(old)))
-    connection.execute(sa.delete(_TURNS).where(_TURNS.c.session_id.in_(old)))
-    connection.execute(sa.delete(_SESSIONS).where(_SESSIONS.c.seen_at < than))
+    old = sa.select(SESSIONS.c.id).where(SESSIONS.c.seen_at < than).scalar_subquery()
+    delete_sessions(connection, old)
+    connection.execute(sa.delete(ERASED).where(ERASED.c.erased_at < than))
+
+
+def _forget(connection: sa.Connection, session: SessionId) -> None:
+    delete_sessions(connection, [session])
+
+
+def _erased(connection: sa.Connection) -> list[SessionId]:
+    return [SessionId(row.session_id) for row in connection.execute(sa.select(ERASED.c.session_id))]
 
 
 def _format_state(state: DialogueState) -> str:

@@ -374,7 +374,8 @@ _SOFT_YES = re.compile(
     r"sounds good|confirm(?:ed)?|agreed?|that works|why not|please)\b"
 )
 _SOFT_NO = re.compile(
-    r"\b(?:(?:don't|dont|do not)(?: do (?:it|that|so)| go ahead)?|never ?mind|not (?:now|yet|really|today|anymore|sure)|rather not|stop|leave it|"
+    r"\b(?:(?:don't|dont|do not)(?: do (?:it|that|so)| go ahead)?|never ?mind|"
+    r"not (?:now|yet|really|today|anymore|sure)|rather not|stop|leave it|"
     r"forget it|changed my mind|of course not|certainly not|absolutely not|definitely not|wrong|incorrect)\b"
 )
 _DOUBT = re.compile(

@@ -132,13 +132,24 @@ def test_near_passages_are_not_asked_back_when_almost_sure() -> None:
     assert decision.kind is DecisionKind.ANSWER
 
 
-def test_logits_decide_on_nearness_where_there_are_any() -> None:
-    """With a reranker its odds count, not the fused score."""
-    first, second = found(2.0, 1.99, probability=0.6).ranked
-    sure = Retrieval("q", (replace(first, rerank=4.0), replace(second, rerank=1.0)), 0.6, 0.5)
-    assert decide(evidence(retrieval=sure), DialogueState(), INTENTS, SHOP)[0].kind is DecisionKind.ANSWER
-    torn = Retrieval("q", (replace(first, rerank=4.0), replace(second, rerank=3.8)), 0.6, 0.5)
-    assert decide(evidence(retrieval=torn), DialogueState(), INTENTS, SHOP)[0].kind is DecisionKind.ASK_BACK
+def test_doubtful_passage_is_offered_and_yes_answers_it() -> None:
+    """Between doubt and the threshold the customer is asked whether this is what is meant."""
+    doubt = found(5.0, 1.0, probability=0.5, threshold=0.8)
+    decision, state = decide(evidence(retrieval=doubt), DialogueState(), INTENTS, SHOP)
+    assert decision.kind is DecisionKind.ASK_BACK
+    assert "Title 1" in decision.reply
+    answered, _ = decide(evidence("yes", yes_no="yes", retrieval=doubt), state, INTENTS, SHOP)
+    assert answered.kind is DecisionKind.ANSWER
+
+
+def test_none_of_the_offered_passages_is_declined_honestly() -> None:
+    """Whoever means something else hears that nothing is known, and is offered a person."""
+    doubt = found(5.0, 4.0, 3.5, 3.4, probability=0.5, threshold=0.8)
+    decision, state = decide(evidence(retrieval=doubt), DialogueState(), INTENTS, SHOP)
+    assert [option.passage for option in decision.options] == ["p1", "p2", "p3"]
+    for text in ("no", "none of these", "something else"):
+        declined, _ = decide(evidence(text, retrieval=UNKNOWN), state, INTENTS, SHOP)
+        assert declined.kind is DecisionKind.DECLINE
 
 
 def test_slot_is_asked_for_then_filled() -> None:

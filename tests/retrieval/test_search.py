@@ -119,7 +119,7 @@ def test_reranker_changes_the_order_by_its_weight() -> None:
     plain = ids(build(), "how long do sofas take")
     recorded = build(reranker=LengthReranker())
     assert ids(recorded, "how long do sofas take") == plain
-    deciding = build(reranker=LengthReranker(), fusion=Fusion(final=Weights(dense=1.0, logit=10.0)))
+    deciding = build(reranker=LengthReranker(), fusion=Fusion(final=Weights(dense=1.0, logit=10.0), least=4))
     lengths = [
         len(p.text) for item in ids(deciding, "how long do sofas take") for p in PASSAGES if p.id == item
     ]

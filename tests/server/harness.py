@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ from assistant.records import (
     Knowledge,
     Passage,
     PassageId,
+    Product,
     Shop,
     Source,
     Stage,
@@ -36,7 +37,7 @@ from assistant.server import Server
 from assistant.storage.sessions import SessionStore, open_session_store
 
 GUARD_S = 45.0  # nothing here takes that long; a guard against hanging
-NUMBERED = {"turn.started", "delta", "turn.done", "handover"}
+NUMBERED = {"turn.started", "delta", "turn.done", "handover", "user.delivered", "agent.message"}
 
 
 def make_settings(data: Path, **values: Any) -> Settings:
@@ -58,7 +59,7 @@ class ScriptedRunner:
     """A turn runner that echoes the question in pieces; special words make it behave otherwise.
 
     `gate`: waits before each piece until the test lets one pass. `crash` raises, `silent` ends without a
-    result, `person` asks for a person, `slow` never ends by itself, `unjson` has a card that is not JSON.
+    result, `person` asks for a person, `unknown` declines, `slow` never ends by itself, `unjson` has a card that is not JSON.
     """
 
     pieces: int = 4
@@ -66,11 +67,14 @@ class ScriptedRunner:
     requests: list[TurnRequest] = field(default_factory=list)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     script: Callable[[TurnRequest], list[str]] | None = None
+    shop: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def knowledge(self) -> Knowledge:
         passage = Passage(PassageId("p"), "Title", "Text.")
-        return Knowledge((passage,), shop=Shop(name="Test shop", greeting="Hello there"))
+        lamp = Product("LAMP-1", "Lamp", 20.0, "EUR", "4006381333931")
+        shop = Shop(name="Test shop", greeting="Hello there", order_number="TS-#####")
+        return Knowledge((passage,), shop=replace(shop, **self.shop), products=(lamp,))
 
     def describe(self) -> Mapping[str, object]:
         return {"snapshot": "scripted"}
@@ -83,8 +87,13 @@ class ScriptedRunner:
     ) -> AsyncIterator[TurnEvent]:
         self.requests.append(request)
         self.begun.set()
-        kind = DecisionKind.HAND_OVER if "person" in request.text else DecisionKind.ANSWER
-        decision = Decision(kind, "scripted")
+        kind = DecisionKind.ANSWER
+        if "person" in request.text:
+            kind = DecisionKind.HAND_OVER
+        elif "unknown" in request.text:
+            kind = DecisionKind.DECLINE
+        intent = "talk_to_person" if "person" in request.text and "unknown" not in request.text else ""
+        decision = Decision(kind, "scripted", intent=intent)
         said: list[str] = []
         if "crash" in request.text:
             raise RuntimeError("scripted crash")
@@ -103,7 +112,7 @@ class ScriptedRunner:
             return
         turns = int(request.state.slots.get("turns", "0")) + 1
         yield TurnResult(
-            TurnStatus.COMPLETED,
+            TurnStatus.DECLINED if kind is DecisionKind.DECLINE else TurnStatus.COMPLETED,
             "".join(said),
             decision,
             DialogueState(slots={"turns": str(turns)}),
@@ -236,6 +245,100 @@ class Client:
         message_id = await self.ask(text, message_id)
         started = await self.wait_for("turn.started", lambda event: event["id"] == message_id)
         return await self.wait_for("turn.done", lambda event: event["turn"] == started["turn"])
+
+
+class Agent:
+    """An agent's program: keeps the transcript of the conversation it has, as an agent sees it."""
+
+    def __init__(self, server: Server, name: str = "Kim", credential: str = "operator") -> None:
+        self.server = server
+        self.name = name
+        self.credential = credential
+        self.queue: list[dict[str, Any]] = []
+        self.transcript: list[tuple[str, str]] = []
+        self.errors: list[dict[str, Any]] = []
+        self._socket: ClientConnection | None = None
+
+    @property
+    def socket(self) -> ClientConnection:
+        assert self._socket is not None
+        return self._socket
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.socket.close()
+
+    async def connect(self, server: Server | None = None) -> dict[str, Any]:
+        self.server = server or self.server
+        self._socket = await connect(
+            f"ws://127.0.0.1:{self.server.port}/agent", compression=None, proxy=None, max_size=None
+        )
+        await self.send(type="hello", v=1, credential=self.credential, agent=self.name)
+        ready = await self.wait_for("ready")
+        await self.wait_for("queue")
+        return ready
+
+    def cut(self) -> None:
+        """Crash: no goodbye."""
+        self.socket.transport.abort()
+
+    async def send(self, **message: Any) -> None:
+        await self.socket.send(json.dumps(message))
+
+    async def receive(self) -> dict[str, Any]:
+        async with asyncio.timeout(GUARD_S):
+            message: dict[str, Any] = json.loads(await self.socket.recv())
+        if message["type"] == "queue":
+            self.queue = message["conversations"]
+        elif message["type"] == "conversation":
+            self.transcript = [(line["who"], line["text"]) for line in message["transcript"]]
+        elif message["type"] == "customer.message":
+            self.transcript.append(("customer", message["text"]))
+        elif message["type"] == "error":
+            self.errors.append(message)
+        return message
+
+    async def wait_for(
+        self, kind: str, when: Callable[[dict[str, Any]], bool] | None = None
+    ) -> dict[str, Any]:
+        """Receive up to a message of a type."""
+        while True:
+            message = await self.receive()
+            if message["type"] == kind and (when is None or when(message)):
+                return message
+
+    async def waiting(self, count: int = 1) -> list[dict[str, Any]]:
+        """Wait until so many customers wait."""
+        while True:
+            found = [one for one in self.queue if one["state"] == "waiting"]
+            if len(found) == count:
+                return found
+            await self.receive()
+
+    async def take(self, conversation: str | None = None) -> dict[str, Any]:
+        """Take a conversation, the first in the queue by default."""
+        if conversation is None:
+            conversation = (await self.waiting())[0]["conversation"]
+        await self.send(type="take", conversation=conversation)
+        return await self.wait_for("conversation")
+
+    async def say(self, conversation: str, text: str, message_id: str | None = None) -> str:
+        """Say something and wait until it is kept."""
+        message_id = message_id or os.urandom(6).hex()
+        await self.send(type="agent.message", id=message_id, conversation=conversation, text=text)
+        await self.wait_for("message.kept", lambda one: one["id"] == message_id)
+        return message_id
+
+    async def closed(self) -> int:
+        """Receive until the server closes; the close code."""
+        try:
+            while True:
+                await self.receive()
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd else 1006
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

@@ -82,7 +82,7 @@ def test_cut_at_every_event_shows_the_same_conversation(tmp_path: Path) -> None:
         async with running(make_settings(tmp_path), stepping_runner()) as server:
             async with Client(server) as uncut:
                 events = await talk(uncut, QUESTIONS, None)
-            assert events == 3 * (1 + 3 + 1) + 1
+            assert events == 3 * (1 + 3 + 1) + 2  # requested and waiting
             for cut_at in range(events):
                 async with Client(server) as client:
                     await talk(client, QUESTIONS, cut_at)

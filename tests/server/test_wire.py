@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from assistant.config import Settings
 from assistant.server.asyncapi import EXAMPLES, build_document, payload_schema
-from assistant.server.connection import ABUSE_AFTER, OUTGOING_FRAMES
+from assistant.server.peer import ABUSE_AFTER, OUTGOING_FRAMES
 from assistant.server.service import DELTAS_PER_SECOND
 from assistant.server.sessions import KEPT_IDS, KEPT_TURNS
 from assistant.server.turns import MAX_ATTEMPTS

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from assistant.records import DialogueState, Option, PassageId, SessionId, TurnId
 from assistant.storage import sessions as module
 from assistant.storage.sessions import SessionStore, StoredSession, StoredTurn, open_session_store
+from assistant.storage.tables import METADATA
 
 SESSION = StoredSession(
     SessionId("s1"), created_at=1.0, seen_at=1.0, seq=0, language="en", platform="web", state=DialogueState()
@@ -242,5 +243,5 @@ def test_state_of_another_version_is_read_as_empty(tmp_path: Path) -> None:
 def test_tables_can_be_made_in_postgresql() -> None:
     """The schema compiles for PostgreSQL: nothing in it is SQLite's own."""
     dialect = PGDialect()  # type: ignore[no-untyped-call]
-    for table in module._METADATA.sorted_tables:
+    for table in METADATA.sorted_tables:
         assert "CREATE TABLE" in str(sa.schema.CreateTable(table).compile(dialect=dialect))

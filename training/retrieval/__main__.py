@@ -1,7 +1,7 @@
 """From data to weights: `python -m training.retrieval`.
 
-Stages, each resumable and skipped when its result is there: `pretrain` (reranker on open text), `encoder`
-(bi-encoder on questions), `rerank` (reranker on questions), `export` (int8 ONNX), `fit` (constants, on the
+Stages, the long ones resumable: `encoder` (bi-encoder on questions), `rerank` (reranker, from the tuned encoder,
+on questions), `export` (int8 ONNX), `fit` (constants, on the
 validation businesses), `evaluate` (figures on validation, test and their noised copies), `speed`, `intents`
 (few-shot check), `cards`.
 """
@@ -44,7 +44,7 @@ from training.retrieval.model import Body, load_body
 from training.retrieval.ranking import Constants
 
 HERE = Path(__file__).parent
-STAGES = ("pretrain", "encoder", "rerank", "export", "fit", "evaluate", "speed", "intents", "cards")
+STAGES = ("encoder", "rerank", "export", "fit", "evaluate", "speed", "intents", "cards")
 NOISE_SEED = 20261121
 
 
@@ -81,14 +81,6 @@ class Run:
         return lambda text: self.log(f"{name}: {text}")
 
 
-def pretrain(run: Run, steps: int) -> None:
-    """Reranker on open text."""
-    body, table = run.plain()
-    crossencoder.pretrain(
-        body, table, run.reader, run.material / "text", run.runs / "pretrain.pt", run.stage("pretrain"), steps, run.seed
-    )
-
-
 def encoder(run: Run, steps: int) -> None:
     """Bi-encoder on the questions of the training businesses."""
     body, table = run.plain()
@@ -102,8 +94,8 @@ def encoder(run: Run, steps: int) -> None:
 def rerank(run: Run, epochs: float) -> None:
     """Reranker on the questions of the training businesses, against what the tuned encoder ranks high."""
     body, table = run.plain()
+    body.load_state_dict(torch.load(run.runs / "encoder.pt", weights_only=True)["model"])
     model = crossencoder.Reranker(body)
-    model.load_state_dict(torch.load(run.runs / "pretrain.pt", weights_only=True)["model"])
     businesses = run.businesses("train")
     scored = measure.score_signals(businesses, run.reader, TorchEncoder(run))
     ranks = {s.question.id: np.argsort(-ranking.first_stage(fit.START, s.signals)).tolist() for s in scored}
@@ -151,13 +143,14 @@ def write_onnx(run: Run) -> None:
         pairs += [inputs.pair(row, shown[i % len(shown)]) for i, row in enumerate(asked)]
     for name, head, rows in (("encoder", "vector", alone), ("rerank", "logit", pairs)):
         state = torch.load(run.runs / f"{name}.pt", weights_only=True, map_location="cpu")["model"]
-        own = {k.removeprefix("body."): v for k, v in state.items() if not k.startswith(("dense", "out"))}
+        own = {k.removeprefix("body."): v for k, v in state.items() if not k.startswith(("dense", "out.", "mix"))}
         body.load_state_dict(own)
-        peaks = export.activation_peaks(body, table, rows)
+        apart = crossencoder.Reranker.APART if head == "logit" else 0
+        peaks = export.activation_peaks(body, table, rows, apart)
         folder = run.models / ("encoder" if head == "vector" else "reranker")
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "model.onnx"
-        export.build({k: v.numpy() for k, v in state.items()}, body.shape, path, head, peaks)
+        export.build({k: v.numpy() for k, v in state.items()}, body.shape, path, head, apart, peaks)
         run.log(f"export: {folder.name}/model.onnx {path.stat().st_size} bytes {_sha256(path)}")
 
 
@@ -264,9 +257,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=HERE / "runs" / "main")
     parser.add_argument("--models", type=Path, default=HERE.parents[1] / "models" / "retrieval")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--pretrain-steps", type=int, default=700)
     parser.add_argument("--encoder-steps", type=int, default=200)
-    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--epochs", type=float, default=1.5)
     parser.add_argument("--candidates", type=int, default=10)
     parser.add_argument("--parts", nargs="*", default=["validation", "test"])
     given = parser.parse_args()
@@ -275,7 +267,6 @@ def main() -> None:
     torch.set_flush_denormal(True)
     run = Run(given.material, given.runs, given.models, given.seed)
     actions: dict[str, Callable[[], None]] = {
-        "pretrain": lambda: pretrain(run, given.pretrain_steps),
         "encoder": lambda: encoder(run, given.encoder_steps),
         "rerank": lambda: rerank(run, given.epochs),
         "export": lambda: write_onnx(run),
@@ -285,7 +276,7 @@ def main() -> None:
         "intents": lambda: check_intents(run),
         "cards": lambda: write_cards(
             run,
-            f"seed {given.seed}, {given.pretrain_steps} pre-training steps of 16 groups, {given.encoder_steps} encoder "
+            f"seed {given.seed}, {given.encoder_steps} encoder "
             f"steps, {given.epochs:g} passes over the questions for the reranker",
         ),
     }

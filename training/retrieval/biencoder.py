@@ -45,7 +45,7 @@ def vectors_of_rows(model: nn.Module, table: Tensor, rows: Sequence[Sequence[int
 def encode(model: nn.Module, table: Tensor, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
     """Vectors without gradients, for evaluation."""
     with torch.no_grad():
-        found: NDArray[np.float32] = vectors_of_rows(model, table, rows).cpu().numpy()
+        found: NDArray[np.float32] = vectors_of_rows(model, table, rows, min(32, len(rows))).cpu().numpy()
     return found
 
 

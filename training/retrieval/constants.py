@@ -131,9 +131,10 @@ def fit_weights(observations: Sequence[Observation], start: Sequence[float], pul
     """Weights under which a softmax over the candidates puts most on the right ones; drawn to `start`."""
     lists = []
     for one in observations:
-        right = [place for place, item in enumerate(one.ranked) if item.passage.id in one.right]
+        read = [item for item in one.ranked if item.rerank is not None] or one.ranked
+        right = [place for place, item in enumerate(read) if item.passage.id in one.right]
         if right:
-            lists.append((scores_of(one.ranked), right))
+            lists.append((scores_of(read), right))
     origin = np.array(start, float)
     used = origin != 0.0
 
@@ -156,10 +157,11 @@ def fit_weights(observations: Sequence[Observation], start: Sequence[float], pul
 
 
 def reorder(ranked: Sequence[ScoredPassage], weights: Weights) -> list[ScoredPassage]:
-    """A ranking under other weights."""
-    return sorted(
-        (replace(item, score=weights.total(item)) for item in ranked), key=lambda item: -item.score
-    )
+    """A ranking under other final weights; what the cross-encoder has not read stays behind."""
+    read = [item for item in ranked if item.rerank is not None] or list(ranked)
+    rest = [item for item in ranked if item.rerank is None][: len(ranked) - len(read)]
+    read = [replace(item, score=weights.total(item)) for item in read]
+    return sorted(read, key=lambda item: -item.score) + rest
 
 
 def fit_calibration(observations: Sequence[Observation], weights: Weights) -> Calibration:
@@ -240,7 +242,9 @@ def fit_constants(
     _LOG.info("%s: %s %s", "with cross-encoder" if reranker else "alone", fusion, calibration.weights)
     return {
         "fusion": {
-            "candidates": fusion.candidates,
+            "least": fusion.least,
+            "most": fusion.most,
+            "coverage": fusion.coverage,
             "first": asdict(first),
             "final": asdict(final),
         },

@@ -78,14 +78,17 @@ def build(
     shape: BodyShape,
     path: Path,
     head: str,
+    apart: int = 0,
     peaks: Mapping[str, Array] | None = None,
     int8: bool = True,
 ) -> None:
     """Write the graph.
 
     Args:
-        state: the body's weights by name; with head "logit" prefixed "body." and with "dense" and "out".
-        head: "vector" (mean of the tokens, L2 norm 1; no `types` input) or "logit" (first token, one number).
+        state: the body's weights by name; with head "logit" prefixed "body." and with "dense", "out" and "mix".
+        head: "vector" (mean of the tokens, L2 norm 1; no `types` input) or "logit" (one number, see
+            crossencoder.Reranker).
+        apart: layers from below in which each segment sees only itself (head "logit").
         peaks: largest magnitude of each input channel of each product, from `activation_peaks`; without them
             no channel is evened out.
         int8: false writes every product in float32, for comparison.
@@ -105,18 +108,18 @@ def build(
         shift = graph.weight(f"{name}.s", body[f"{name}.bias"])
         return graph.add("LayerNormalization", [x, scale, shift], f"{name}.out", axis=-1, epsilon=shape.eps)
 
-    graph.add("Shape", ["mask"], "length", start=1, end=2)
-    graph.weight("zero", np.zeros(1, np.int64))
     positions = body["positions.weight"][:MAX_POSITIONS]
     types = body["types.weight"]
     if head == "vector":
-        positions = positions + types[0]
-    graph.weight("positions", positions)
-    graph.add("Slice", ["positions", "zero", "length"], "here")
-    x = graph.add("Add", ["embeds", "here"], "placed")
-    if head == "logit":
+        graph.add("Shape", ["mask"], "length", start=1, end=2)
+        graph.weight("positions", positions + types[0])
+        graph.add("Slice", ["positions", graph.weight("zero", np.zeros(1, np.int64)), "length"], "here")
+        x = graph.add("Add", ["embeds", "here"], "placed")
+    else:
+        _segments(graph)
+        graph.add("Gather", [graph.weight("positions", positions), "places"], "here")
         graph.add("Gather", [graph.weight("types.w", types), "types"], "typed")
-        x = graph.add("Add", [x, "typed"], "summed")
+        x = graph.add("Add", [graph.add("Add", ["embeds", "here"], "placed"), "typed"], "summed")
     x = norm(x, "norm")
     graph.add("Cast", ["mask"], "mask.whole", to=TensorProto.INT32)
     for i in range(shape.layers):
@@ -127,7 +130,7 @@ def build(
         graph.weight(f"{name}qkv.b", body[f"{name}qkv.bias"])
         mixed = graph.add(
             "MultiHeadAttention",
-            [*parts, f"{name}qkv.b", "mask.whole"],
+            [*parts, f"{name}qkv.b", "mask.whole", *(["own"] if i < apart else [])],
             f"{name}mixed",
             domain="com.microsoft",
             num_heads=shape.heads,
@@ -148,11 +151,7 @@ def build(
         graph.add("LpNormalization", ["total"], "vector", axis=-1, p=2)
         ends = [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["rows", shape.hidden])]
     else:
-        graph.add("Gather", [x, graph.weight("first.at", np.array(0, np.int64))], "first", axis=1)
-        dense = graph.linear("first", "dense", state["dense.weight"], state["dense.bias"], False)
-        graph.add("Tanh", [dense], "dense.tanh")
-        graph.linear("dense.tanh", "out", state["out.weight"], state["out.bias"], False)
-        graph.add("Squeeze", ["out", graph.weight("squeezed", np.array([1], np.int64))], "logit")
+        _similarity(graph, x, state)
         ends = [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["rows"])]
     starts = [
         helper.make_tensor_value_info("embeds", TensorProto.FLOAT, ["rows", "tokens", shape.hidden]),
@@ -169,6 +168,57 @@ def build(
     onnx.save(model, str(path))
 
 
+def _segments(graph: _Graph) -> None:
+    """From `mask` and `types`: places of the tokens, the bias that keeps segments apart, shares of each segment."""
+    one = graph.weight("one", np.array([1], np.int64))
+    two = graph.weight("two", np.array([2], np.int64))
+    unit = graph.weight("unit", np.array(1, np.float32))
+    graph.add("Cast", ["types"], "types.float", to=TensorProto.FLOAT)
+    graph.add("Mul", ["types.float", "mask"], "shown")
+    graph.add("Mul", [graph.add("Sub", [unit, "types.float"], "types.not"), "mask"], "asked")
+    graph.add("ReduceSum", ["asked", one], "asked.count", keepdims=1)
+    # the second segment's places begin at 1
+    index = graph.weight("index", np.arange(MAX_POSITIONS, dtype=np.float32))
+    graph.add("Shape", ["mask"], "length", start=1, end=2)
+    graph.add("Slice", [index, graph.weight("zero", np.zeros(1, np.int64)), "length"], "index.here")
+    back = graph.add("Mul", ["types.float", graph.add("Sub", ["asked.count", unit], "back.by")], "back")
+    graph.add("Cast", [graph.add("Sub", ["index.here", back], "places.float")], "places", to=TensorProto.INT64)
+    rows = graph.add("Unsqueeze", ["types.float", two], "types.rows")
+    columns = graph.add("Unsqueeze", ["types.float", one], "types.columns")
+    other = graph.add("Abs", [graph.add("Sub", [rows, columns], "types.differ")], "types.other")
+    low = graph.weight("low", np.array(-30000, np.float32))
+    graph.add("Unsqueeze", [graph.add("Mul", [other, low], "own.flat"), one], "own")
+
+
+def _similarity(graph: _Graph, x: str, state: Mapping[str, Array]) -> None:
+    """The reranker's head; mirrors crossencoder.Reranker.forward."""
+    one, two = "one", "two"
+    means = []
+    for segment in ("asked", "shown"):
+        share = graph.add("Unsqueeze", [segment, two], f"{segment}.column")
+        tokens = graph.add("Mul", [x, share], f"{segment}.tokens")
+        total = graph.add("ReduceSum", [tokens, one], f"{segment}.sum", keepdims=0)
+        means.append(graph.add("LpNormalization", [total], f"{segment}.mean", axis=-1, p=2))
+    graph.add("ReduceSum", [graph.add("Mul", means, "means"), one], "cosine", keepdims=0)
+    graph.add("LpNormalization", [x], "units", axis=-1, p=2)
+    graph.add("Transpose", ["units"], "units.across", perm=[0, 2, 1])
+    graph.add("MatMul", ["units", "units.across"], "pairs")
+    unit, far = "unit", graph.weight("far", np.array(100, np.float32))
+    hide = graph.add("Mul", [graph.add("Sub", ["shown", unit], "shown.not"), far], "shown.low")
+    graph.add("Add", ["pairs", graph.add("Unsqueeze", [hide, one], "shown.row")], "pairs.shown")
+    graph.add("ReduceMax", ["pairs.shown"], "best.each", axes=[2], keepdims=0)
+    graph.add("ReduceSum", [graph.add("Mul", ["best.each", "asked"], "best.asked"), one], "best.sum", keepdims=0)
+    graph.add("Div", ["best.sum", graph.add("Squeeze", ["asked.count", one], "asked.number")], "best")
+    graph.add("Gather", [x, graph.weight("first.at", np.array(0, np.int64))], "first", axis=1)
+    dense = graph.linear("first", "dense", state["dense.weight"], state["dense.bias"], False)
+    graph.add("Tanh", [dense], "dense.tanh")
+    graph.linear("dense.tanh", "out", state["out.weight"], state["out.bias"], False)
+    graph.add("Squeeze", ["out", one], "said")
+    by_mean = graph.add("Mul", ["cosine", graph.weight("mix.mean", state["mix"][0])], "said.mean")
+    by_best = graph.add("Mul", ["best", graph.weight("mix.best", state["mix"][1])], "said.best")
+    graph.add("Add", [graph.add("Add", ["said", by_mean], "said.both"), by_best], "logit")
+
+
 def smoothing(peaks: Array, weight: Array, share: float = 0.8) -> Array:
     """Divisors of the input channels: peak^share / largest weight^(1 - share) (SmoothQuant, arXiv 2211.10438)."""
     largest = np.maximum(np.abs(weight).max(0), 1e-5)
@@ -177,7 +227,7 @@ def smoothing(peaks: Array, weight: Array, share: float = 0.8) -> Array:
 
 
 def activation_peaks(
-    body: Body, table: torch.Tensor, rows: Sequence[tuple[list[int], int]], chunk: int = 32
+    body: Body, table: torch.Tensor, rows: Sequence[tuple[list[int], int]], apart: int = 0, chunk: int = 32
 ) -> dict[str, Array]:
     """Largest magnitude of every input channel of every large product.
 
@@ -198,7 +248,7 @@ def activation_peaks(
         for at in range(0, len(rows), chunk):
             some = rows[at : at + chunk]
             ids, mask, types = inputs.padded([ids for ids, _ in some], [start for _, start in some], multiple=1)
-            body(table[torch.from_numpy(ids)], torch.from_numpy(mask), torch.from_numpy(types))
+            body(table[torch.from_numpy(ids)], torch.from_numpy(mask), torch.from_numpy(types), apart)
     for hook in hooks:
         hook.remove()
     return {name: top.float().numpy() for name, top in peaks.items()}

@@ -67,12 +67,25 @@ class Body(nn.Module):
         self.norm = nn.LayerNorm(shape.hidden, eps=shape.eps)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
 
-    def forward(self, embeds: Tensor, mask: Tensor, types: Tensor) -> Tensor:
-        """embeds: (batch, tokens, hidden) word embeddings; mask: (batch, tokens) of 0/1; types: (batch, tokens)."""
-        x: Tensor = self.norm(embeds + self.positions.weight[: embeds.shape[1]] + self.types(types))
+    def forward(self, embeds: Tensor, mask: Tensor, types: Tensor, apart: int = 0) -> Tensor:
+        """Hidden states of the last layer.
+
+        Args:
+            embeds: (batch, tokens, hidden) word embeddings.
+            mask: (batch, tokens) of 0/1.
+            types: (batch, tokens) of 0/1, the segment of each token.
+            apart: in this many layers from below a segment sees only itself; if any, the positions of the second
+                segment begin at 1, as if it stood alone behind a first token.
+        """
+        places = torch.arange(embeds.shape[1], device=embeds.device).expand(len(embeds), -1)
+        if apart:
+            first = ((1 - types) * mask.long()).sum(1, keepdim=True)
+            places = places - types * (first - 1)
+        x: Tensor = self.norm(embeds + self.positions(places) + self.types(types))
         bias = (1.0 - mask.to(x.dtype))[:, None, None, :] * -30000.0
-        for layer in self.layers:
-            x = layer(x, bias)
+        own = (types[:, :, None] != types[:, None, :]).to(x.dtype)[:, None] * -30000.0 + bias if apart else bias
+        for i, layer in enumerate(self.layers):
+            x = layer(x, own if i < apart else bias)
         return x
 
 

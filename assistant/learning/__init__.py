@@ -1,0 +1,1 @@
+"""From what was not answered to knowledge: groups by meaning, figures, drafts. Pure."""
