@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -212,8 +213,9 @@ class Engine:
         except AssistantError as error:
             _LOG.warning("turn failed: %s", error)
             yield _failed(plan, request.state, "".join(shown), "backend", time.perf_counter() - started)
-        except Exception:
-            _LOG.exception("turn failed")
+        except Exception as error:  # its text may quote the customer: only its kind and its places are logged
+            places = "".join(traceback.format_tb(error.__traceback__))
+            _LOG.error("turn failed: %s\n%s", type(error).__name__, places)
             yield _failed(plan, request.state, "".join(shown), "internal", time.perf_counter() - started)
 
     # --- first hop: understanding, search, decision ----------------------------------------------------------

@@ -126,6 +126,7 @@ def build(generator: Generator | None = None, now: datetime = MONDAY) -> Engine:
         intents=IntentModel(INTENTS, fit_intents(INTENTS, examples)),
         skills={"order_status": Status()},
         accepted_wrong=0.3,
+        intent_floor=0.3,
     )
 
     def clock(zone: ZoneInfo) -> datetime:

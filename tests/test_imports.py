@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "storage": FOUNDATION | {"storage"},
     "engine": FOUNDATION | STAGES,
     "ingestion": FOUNDATION | {"ingestion", "storage"},
+    "learning": FOUNDATION | {"learning"},
     "evaluation": FOUNDATION | {"evaluation", "understanding"},
 }
 SURFACES = {

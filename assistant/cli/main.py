@@ -15,6 +15,9 @@ COMMANDS = {
     "knowledge": ("assistant.cli.ingest:knowledge_group", "List, compare, search and roll back snapshots."),
     "evaluate": ("assistant.cli.evaluate:evaluate_command", "Turn labelled questions into figures."),
     "models": ("assistant.cli.models:models_group", "List, check and add models."),
+    "agent": ("assistant.cli.agent:agent_command", "Speak with customers who asked for a person."),
+    "insights": ("assistant.cli.insights:insights_group", "What was not answered, and drafts made of it."),
+    "customer": ("assistant.cli.customer:customer_group", "Export or delete one customer's data."),
 }
 
 

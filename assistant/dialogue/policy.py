@@ -59,7 +59,8 @@ _NONE_OF_THESE = re.compile(
     r"^\W*(?:no|nope|none|neither|nothing)\b|\b(?:none|neither) of\b|\bsomething else\b", re.IGNORECASE
 )
 _ASKS_HOW = re.compile(
-    r"\b(how (?:do|can|could|would|should|to|long|much|many|often|far|late|soon)|what (?:happens|if|do i|does|would|will)|"
+    r"\b(how (?:do|can|could|would|should|to|long|much|many|often|far|late|soon)|"
+    r"what (?:happens|if|do i|does|would|will)|"
     r"can i (?!see\b|look\b)(?:still )?|could i|may i|am i (?:able|allowed)|is it (?:possible|free)|"
     r"do i (?:have|need|get)|until when|is there|can any(?:one|body)|who)\b",
     re.IGNORECASE,
@@ -178,7 +179,8 @@ def _pending(
     reading = evidence.reading
     first = reading.ranked[0] if reading.in_scope else None
     other = first is not None and first.name != intent.name and first.probability >= _INTENT_SURE
-    if evidence.yes_no == "no" or other or answerable or len(words(evidence.text)) > _LONG_UTTERANCE:
+    asks = evidence.text.rstrip().endswith("?") and evidence.retrieval.probability >= _DOUBTFUL
+    if evidence.yes_no == "no" or other or answerable or asks or len(words(evidence.text)) > _LONG_UTTERANCE:
         return None
     if state.tries + 1 >= _SLOT_TRIES:
         return None
@@ -204,8 +206,9 @@ def _fresh(
 ) -> tuple[Decision, DialogueState]:
     """Decide on an utterance that continues nothing pending."""
     retrieval, reading = evidence.retrieval, evidence.reading
-    first = intents.get(reading.ranked[0].name) if reading.in_scope else None
-    share = reading.ranked[0].probability if reading.in_scope else 0.0
+    serious = reading.in_scope or _brings_its_value(evidence, intents)
+    first = intents.get(reading.ranked[0].name) if serious else None
+    share = reading.ranked[0].probability if serious else 0.0
     answerable = retrieval.probability >= retrieval.threshold
 
     if first is not None and share >= _INTENT_SURE and _intent_wins(evidence, first, answerable):
@@ -232,6 +235,15 @@ def _fresh(
         why = f"intent {first.name} with {share:.2f}, no passage answers"
         return _for_intent(evidence, first, why, replace(state, misses=0), shop)
     return _decline(retrieval, state, shop)
+
+
+def _brings_its_value(evidence: Evidence, intents: Mapping[str, Intent]) -> bool:
+    """Whether the utterance has a value that the first intent needs, as "status of OM-48213" has: that is no chance."""
+    ranked = evidence.reading.ranked
+    intent = intents.get(ranked[0].name) if ranked else None
+    if intent is None or ranked[0].probability < _INTENT_SURE:
+        return False
+    return any(slot.required and slot.name in evidence.slots for slot in intent.slots)
 
 
 def _intent_wins(evidence: Evidence, intent: Intent, answerable: bool) -> bool:
@@ -353,7 +365,9 @@ def _decline(retrieval: Retrieval, state: DialogueState, shop: Shop) -> tuple[De
     why = f"probability {retrieval.probability:.3f} stays below {retrieval.threshold:.3f}"
     if misses > shop.handover_after_misses:
         return (
-            Decision(DecisionKind.HAND_OVER, f"{why}; miss number {misses}"),  # no intent: nobody asked for it
+            Decision(
+                DecisionKind.HAND_OVER, f"{why}; miss number {misses}"
+            ),  # no intent: nobody asked for it
             replace(state, misses=0),
         )
     options = (Option("Talk to a person", intent=TALK_TO_PERSON),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,11 @@ KNOWN_SUFFIXES = frozenset(
 )
 KNOWN_NAMES = frozenset(
     ["shop.toml", "intents.yaml", "catalog.csv", "orders.csv", "devices.yaml", "events.csv", "tests.yaml"]
+)
+
+DRAFTS = "drafts"
+_DRAFT = re.compile(
+    rb"\A(?:\xef\xbb\xbf)?---[ \t]*\r?\n(?:(?!---)[^\n]*\n){0,20}?draft[ \t]*:[ \t]*true\b", re.IGNORECASE
 )
 
 
@@ -64,8 +70,8 @@ class Findings:
 def collect_sources(paths: Sequence[Path], findings: Findings) -> list[SourceFile]:
     """Read all files of the given folders and files, in a stable order.
 
-    Hidden files and a README.md at the top of a folder are ignored, unknown types are noted as skipped, what
-    cannot be read is noted as a problem.
+    Hidden files and a README.md at the top of a folder are ignored, unknown types and drafts are noted as
+    skipped, what cannot be read is noted as a problem.
     """
     files: list[SourceFile] = []
     taken: set[str] = set()
@@ -86,7 +92,9 @@ def collect_sources(paths: Sequence[Path], findings: Findings) -> list[SourceFil
                 findings.add(str(root), 0, f"holds more than {MAX_FILES} files; ingest a folder with fewer")
                 return files
             content = _read(path, name, findings)
-            if content is not None:
+            if content is not None and _is_draft(name, content):
+                findings.skip(name, "is a draft; `assistant insights approve` makes it knowledge")
+            elif content is not None:
                 files.append(SourceFile(name, path, content))
         if root.is_dir() and count == (len(files), len(findings.problems)):
             findings.add(str(root), 0, "holds no knowledge files; add some, such as faq/delivery.md")
@@ -118,6 +126,13 @@ def _walk(root: Path, findings: Findings) -> Iterator[tuple[Path, str]]:
                 findings.skip(relative, f"files of type {path.suffix or 'without ending'} are not read")
             else:
                 yield path, relative
+
+
+def _is_draft(name: str, content: bytes) -> bool:
+    """Whether a file is not approved yet: it lies in the folder drafts/, or its front matter says so."""
+    if PurePosixPath(name).parts[0] == DRAFTS:
+        return True
+    return PurePosixPath(name).suffix.lower() in {".md", ".markdown"} and bool(_DRAFT.match(content))
 
 
 def _is_known(name: str) -> bool:

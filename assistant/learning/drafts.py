@@ -16,7 +16,7 @@ _PERSONAL = re.compile(
     r"""
     [\w.+-]+@[\w-]+(?:\.[\w-]+)+            # an e-mail address
     | (?<!\w)(?:\+\d|0\d)[\d\s/()-]{6,}\d   # a telephone number
-    | \b[A-Z]{2}\d{2}(?:\s?\w{4}){3,7}\b    # an IBAN
+    | \b[A-Z]{2}\d{2}(?:\s?\w{4}){3,7}(?:\s?\w{1,3})?\b  # an IBAN
     | \b[A-Z]{1,4}-\d{4,}\b                 # an order number
     | \b\d{5,}\b                            # any long number
     """,

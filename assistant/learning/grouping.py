@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from assistant.text import slug, words
 
 Vectors = NDArray[np.float32]
-NEAR = 0.45
+NEAR = 0.4
 """Mean cosine from which two groups of questions are one."""
 
 

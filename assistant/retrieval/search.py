@@ -58,9 +58,9 @@ class Fusion:
 
     first: Weights = Weights(dense=1.0, sentence=0.5, question=1.0, lexical=0.4)
     final: Weights = Weights(dense=1.0, sentence=0.5, question=1.0, lexical=0.4)
-    least: int = 3
-    most: int = 10
-    coverage: float = 0.98
+    least: int = 2
+    most: int = 5
+    coverage: float = 0.95
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Fusion:

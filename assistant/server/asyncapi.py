@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from assistant.server.agent_wire import AGENT_EVENTS, AGENT_REQUESTS
 from assistant.server.wire import CLIENT_MESSAGES, PROTOCOL_VERSION, SERVER_MESSAGES, ErrorCode, Wire
 
 _LIMITS = {
@@ -44,6 +45,8 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "scan": {"type": "scan", "id": "m18f2c", "code": "4006381333931"},
     "cancel": {"type": "cancel", "turn": "t_8sK2"},
     "feedback": {"type": "feedback", "turn": "t_8sK2", "value": "up", "comment": "quick!"},
+    "event": {"type": "event", "kind": "tap", "sku": "SOFA-3"},
+    "handover.end": {"type": "handover.end"},
     "ack": {"type": "ack", "seq": 21},
     "ping": {"type": "ping", "t": 1764000000000},
     "bye": {"type": "bye"},
@@ -88,7 +91,15 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "timings": {"encoding": 6.1, "retrieval": 5.4, "first_delta_ms": 14.9, "total_ms": 16.2},
         "decision": "answer",
     },
-    "handover": {"type": "handover", "seq": 23, "state": "requested", "turn": "t_8sK2"},
+    "user.delivered": {"type": "user.delivered", "seq": 26, "id": "m18f2e", "text": "Hello Kim!"},
+    "handover": {
+        "type": "handover",
+        "seq": 23,
+        "state": "waiting",
+        "position": 2,
+        "staffed": False,
+        "opens": "2026-11-23T08:00:00+01:00",
+    },
     "agent.message": {
         "type": "agent.message",
         "seq": 24,
@@ -109,48 +120,130 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+_SUMMARY = {
+    "reason": "probability 0.12 stays below 0.85; miss number 3",
+    "question": "Where is my order OM-48213?",
+    "tried": [{"question": "Where is it?", "decision": "decline", "reply": "I don't have any information."}],
+    "orders": ["OM-48213"],
+}
+AGENT_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "hello": {"type": "hello", "v": 1, "credential": "…", "agent": "Kim"},
+    "queue.list": {"type": "queue.list"},
+    "take": {"type": "take", "conversation": "h_8sK2"},
+    "agent.message": {
+        "type": "agent.message",
+        "id": "a1",
+        "conversation": "h_8sK2",
+        "text": "Hi, I am Kim.",
+    },
+    "release": {"type": "release", "conversation": "h_8sK2", "to": "assistant"},
+    "close": {"type": "close", "conversation": "h_8sK2"},
+    "ping": {"type": "ping", "t": 1764000000000},
+    "ready": {"type": "ready", "v": 1, "agent": "Kim", "shop": "The shop", "staffed": True, "grace_s": 60.0},
+    "queue": {
+        "type": "queue",
+        "conversations": [
+            {
+                "conversation": "h_8sK2",
+                "state": "waiting",
+                "waited_s": 12.5,
+                "cause": "missed",
+                "agent": "",
+                "connected": True,
+                "summary": _SUMMARY,
+            }
+        ],
+    },
+    "conversation": {
+        "type": "conversation",
+        "conversation": "h_8sK2",
+        "customer": "C-1001",
+        "language": "en",
+        "platform": "mp-weixin",
+        "connected": True,
+        "summary": _SUMMARY,
+        "transcript": [
+            {"who": "customer", "text": "Where is my order OM-48213?", "at": 1764000000.0, "agent": ""},
+            {"who": "agent", "text": "Hi, I am Kim.", "at": 1764000031.5, "agent": "Kim"},
+        ],
+    },
+    "customer.message": {
+        "type": "customer.message",
+        "conversation": "h_8sK2",
+        "text": "Hello Kim!",
+        "at": 1764000040.0,
+    },
+    "customer.presence": {"type": "customer.presence", "conversation": "h_8sK2", "connected": False},
+    "message.kept": {"type": "message.kept", "conversation": "h_8sK2", "id": "a1"},
+    "conversation.ended": {"type": "conversation.ended", "conversation": "h_8sK2", "reason": "customer"},
+    "error": {
+        "type": "error",
+        "code": "taken",
+        "message": "another agent has this conversation",
+        "retryable": False,
+        "fatal": False,
+    },
+    "pong": {"type": "pong", "t": 1764000000000},
+}
+
+
 def build_document() -> dict[str, Any]:
-    """The AsyncAPI 3.0 document: one channel, what the client sends, what the server sends."""
+    """The AsyncAPI 3.0 document: a channel for customers, one for agents, and what each side sends."""
     messages = {**CLIENT_MESSAGES, **SERVER_MESSAGES}
+    of_agents = {**AGENT_REQUESTS, **AGENT_EVENTS}
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Customer service assistant",
             "version": f"{PROTOCOL_VERSION}.0.0",
-            "description": "Wire protocol of the assistant; docs/protocol.md explains order, resuming and limits.",
+            "description": "Wire protocol of the assistant; docs/protocol.md explains order, resuming and limits, "
+            "docs/handover.md what agents send.",
         },
         "defaultContentType": "application/json",
         "channels": {
-            "conversation": {
-                "address": "/ws",
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
-            }
+            "conversation": _channel("/ws", [*messages]),
+            "agents": _channel("/agent", [f"agents.{name}" for name in of_agents]),
         },
         "operations": {
-            "fromClient": _operation("receive", CLIENT_MESSAGES),
-            "toClient": _operation("send", SERVER_MESSAGES),
+            "fromClient": _operation("receive", "conversation", [*CLIENT_MESSAGES]),
+            "toClient": _operation("send", "conversation", [*SERVER_MESSAGES]),
+            "fromAgent": _operation("receive", "agents", [f"agents.{name}" for name in AGENT_REQUESTS]),
+            "toAgent": _operation("send", "agents", [f"agents.{name}" for name in AGENT_EVENTS]),
         },
         "components": {
-            "messages": {name: _message(name, model) for name, model in messages.items()},
+            "messages": {
+                **{name: _message(name, model, EXAMPLES[name]) for name, model in messages.items()},
+                **{
+                    f"agents.{name}": _message(name, model, AGENT_EXAMPLES[name])
+                    for name, model in of_agents.items()
+                },
+            },
             "schemas": {"errorCode": _error_codes()},
         },
     }
 
 
-def _operation(action: str, messages: Mapping[str, type[Wire]]) -> dict[str, Any]:
+def _channel(address: str, names: Sequence[str]) -> dict[str, Any]:
     return {
-        "action": action,
-        "channel": {"$ref": "#/channels/conversation"},
-        "messages": [{"$ref": f"#/channels/conversation/messages/{name}"} for name in messages],
+        "address": address,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
     }
 
 
-def _message(name: str, model: type[Wire]) -> dict[str, Any]:
+def _operation(action: str, channel: str, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names],
+    }
+
+
+def _message(name: str, model: type[Wire], example: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "summary": (model.__doc__ or "").partition("\n")[0],
         "payload": payload_schema(model),
-        "examples": [{"payload": dict(EXAMPLES[name])}],
+        "examples": [{"payload": dict(example)}],
     }
 
 

@@ -164,7 +164,7 @@ def _link(text: str, hosts: frozenset[str]) -> Code:
         asked = parse_qs(parts.query, max_num_fields=20).get("sku", [])
     except ValueError:
         return Code(CodeKind.FOREIGN_LINK)
-    if parts.scheme not in {"http", "https"} or host not in hosts or "@" in parts.netloc:
+    if parts.scheme not in {"http", "https"} or host not in hosts:
         return Code(CodeKind.FOREIGN_LINK)
     last = unquote(parts.path.rstrip("/").rpartition("/")[2])
     value = next((part for part in (*asked, last) if _SHOWABLE.fullmatch(part)), "")

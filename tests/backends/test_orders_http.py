@@ -15,7 +15,9 @@ import yaml
 
 from assistant.backends.orders_http import HttpOrders
 from assistant.errors import BackendError, ConfigError
+from assistant.protocols import SkillCall
 from assistant.records import OrderChange, OrderChangeKind, Refusal
+from assistant.skills.orders import OrderSkills
 from assistant.storage.backoffice import BackOffice
 from tests.skills.shop import ORDERS, PLACED, OrderApi, clock
 
@@ -99,10 +101,13 @@ def test_odd_numbers_stay_in_their_path_segment(api: OrderApi, client: HttpOrder
 # --- failures ----------------------------------------------------------------------------------------------
 
 
+Answer = Callable[[socket.socket, bytes], object]
+
+
 class RawServer:
     """Answers each connection with what a function does to its socket."""
 
-    def __init__(self, answer: Callable[[socket.socket], None]) -> None:
+    def __init__(self, answer: Answer) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._answer = answer
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -123,8 +128,7 @@ class RawServer:
     def _one(self, connection: socket.socket) -> None:
         with connection:
             try:
-                connection.recv(65536)
-                self._answer(connection)
+                self._answer(connection, connection.recv(65536))
             except OSError:
                 return
 
@@ -140,9 +144,9 @@ def http(status: int, body: bytes, length: int | None = None) -> bytes:
     return f"HTTP/1.1 {status} X\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n".encode() + body
 
 
-def plain(status: int, body: Any) -> Callable[[socket.socket], None]:
+def plain(status: int, body: Any) -> Answer:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return lambda connection: connection.sendall(http(status, raw))
+    return lambda connection, _: connection.sendall(http(status, raw))
 
 
 ORDER = dataclasses.asdict(PLACED)
@@ -166,16 +170,16 @@ ORDER = dataclasses.asdict(PLACED)
         plain(200, {**ORDER, "note": "x" * 3000}),
         plain(200, b'{"total": NaN' + json.dumps(ORDER).encode()[1:]),
         plain(200, b" " * 2_000_000),
-        lambda connection: connection.sendall(http(200, b"{", 100)),
-        lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9\r\n"),
-        lambda connection: None,
+        lambda connection, _: connection.sendall(http(200, b"{", 100)),
+        lambda connection, _: connection.sendall(b"SSH-2.0-OpenSSH_9\r\n"),
+        lambda connection, _: None,
     ],
     ids=[
         "500", "401", "redirect", "html", "bytes", "nesting", "list", "empty", "total", "placed", "slot",
         "another order", "long text", "NaN", "2 MB", "cut off", "not http", "closed",
     ],
 )  # fmt: skip
-def test_failure_is_a_backend_error(answer: Callable[[socket.socket], None]) -> None:
+def test_failure_is_a_backend_error(answer: Answer) -> None:
     """Whatever comes back instead of an order ends in our own error, whose text holds nothing of the answer."""
     server = RawServer(answer)
     client = HttpOrders(server.url, timeout_s=2.0)
@@ -199,7 +203,7 @@ def test_nobody_listening_is_a_retryable_error() -> None:
 
 def test_system_that_never_answers_is_given_up_in_time() -> None:
     """Two requests of a skill stay below three seconds with the default time."""
-    server = RawServer(lambda _: server.done.wait(30) and None)
+    server = RawServer(lambda *_: server.done.wait(30))
     client = HttpOrders(server.url)
     started = time.monotonic()
     for _ in range(2):
@@ -213,7 +217,7 @@ def test_system_that_never_answers_is_given_up_in_time() -> None:
 def test_body_that_drips_is_given_up_in_time() -> None:
     """A byte now and then does not keep a request alive."""
 
-    def drip(connection: socket.socket) -> None:
+    def drip(connection: socket.socket, _: bytes) -> None:
         connection.sendall(http(200, b"", 10_000))
         while not server.done.wait(0.05):
             connection.sendall(b" ")
@@ -228,9 +232,26 @@ def test_body_that_drips_is_given_up_in_time() -> None:
     server.close()
 
 
+def test_redirect_is_not_followed() -> None:
+    """The credential would go along to wherever it leads."""
+    server = RawServer(
+        lambda connection, request: connection.sendall(
+            http(200, json.dumps(ORDER).encode())
+            if b"/elsewhere" in request
+            else b"HTTP/1.1 302 X\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+    )
+    client = HttpOrders(server.url, "s3cret", timeout_s=2.0)
+    with pytest.raises(BackendError):
+        client.order("AB-00001")
+    assert server.connections == 1
+    client.close()
+    server.close()
+
+
 def test_lost_answer_is_asked_for_once_more_with_the_same_key() -> None:
     """A connection that closes without an answer is tried again once, which the key makes safe."""
-    server = RawServer(lambda _: None)
+    server = RawServer(lambda *_: None)
     client = HttpOrders(server.url, timeout_s=2.0)
     with pytest.raises(BackendError):
         client.change(PLACED, CANCEL, KEY)
@@ -256,3 +277,23 @@ def test_wrong_address_is_refused_at_start(url: str) -> None:
     """The operator reads which setting is wrong."""
     with pytest.raises(ConfigError, match="orders_url"):
         HttpOrders(url)
+
+
+def test_change_whose_answer_never_comes_is_not_called_done() -> None:
+    """The order is read, the change is sent, nothing comes back: within three seconds the customer hears just that."""
+
+    def answer(connection: socket.socket, request: bytes) -> None:
+        if request.startswith(b"GET"):
+            connection.sendall(http(200, json.dumps(ORDER).encode()))
+        else:
+            server.done.wait(30)
+
+    server = RawServer(answer)
+    client = HttpOrders(server.url)
+    skill = OrderSkills(client, {}, now=clock).by_action["cancel_order"]
+    started = time.monotonic()
+    outcome = skill.run(SkillCall("yes", {"order_number": "AB-00001"}, True, "C-1", "s"))
+    assert time.monotonic() - started < 3.0
+    assert "can't promise it went through" in outcome.reply
+    client.close()
+    server.close()

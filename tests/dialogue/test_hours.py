@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from assistant.dialogue.hours import is_staffed
+from assistant.dialogue.hours import is_staffed, next_opening
 
 HOURS = {"monday": "08:00-20:00", "sunday": "closed"}
 

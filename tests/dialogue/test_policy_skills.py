@@ -121,3 +121,12 @@ def test_values_of_another_intent_are_left_out() -> None:
     )
     assert decision.confirmed
     assert "room" not in decision.slots
+
+
+def test_needed_value_makes_an_intent_serious() -> None:
+    """ "Move AB-00001" is taken up below the gate, for its number; without a number it is not."""
+    reading = IntentReading((IntentMatch("change_delivery", 0.8),), 0.3, 0.5)
+    with_number = evidence("move AB-00001", reading=reading, slots={"order_number": "AB-00001"})
+    assert decide(with_number, DialogueState(), INTENTS, Shop())[0].action == "change_delivery"
+    without = evidence("move it", reading=reading)
+    assert decide(without, DialogueState(), INTENTS, Shop())[0].action == ""

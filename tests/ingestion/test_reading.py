@@ -13,7 +13,8 @@ from reportlab.lib.styles import getSampleStyleSheet
 from reportlab.pdfgen import canvas
 from reportlab.platypus import Paragraph, SimpleDocTemplate
 
-from assistant.ingestion.reading import Reading
+from assistant.ingestion.reading import Reading, read_knowledge
+from assistant.ingestion.sources import Findings, collect_sources
 from assistant.records import PassageKind
 from assistant.text import words
 
@@ -298,3 +299,23 @@ def test_long_section_is_cut_between_sentences_into_pieces_of_fitting_size(
     assert all(60 <= len(words(p.text)) <= 150 for p in passages)
     assert " ".join(p.text for p in passages) == " ".join(found)
     assert passages[1].line == 5
+
+
+def test_drafts_are_left_out_wherever_they_lie(shop: Path, read: Callable[..., Reading]) -> None:
+    """The folder drafts/ and files whose front matter says `draft: true` are not knowledge, and are reported."""
+    before = read(shop).knowledge.passages
+    (shop / "drafts").mkdir()
+    (shop / "drafts" / "edited.md").write_text("## Do you wrap gifts?\nYes.\n", encoding="utf-8")
+    draft = "---\ndraft: true\n---\n\n## Is there parking?\nYes, behind the house.\n"
+    (shop / "faq" / "parking.md").write_text(draft, encoding="utf-8")
+    findings = Findings()
+    reading = read_knowledge(collect_sources([shop], findings), findings)
+    assert reading.knowledge.passages == before
+    assert [line.split(":")[0] for line in findings.skipped] == ["drafts/edited.md", "faq/parking.md"]
+    findings = Findings()
+    assert collect_sources([shop / "faq" / "parking.md"], findings) == []
+    published = draft.replace("draft: true", "question: Is there parking?").replace(
+        "## Is there parking?\n", ""
+    )
+    (shop / "faq" / "parking.md").write_text(published + "\ndraft: true was said here.\n", encoding="utf-8")
+    assert len(read(shop).knowledge.passages) == len(before) + 1

@@ -59,7 +59,8 @@ class ScriptedRunner:
     """A turn runner that echoes the question in pieces; special words make it behave otherwise.
 
     `gate`: waits before each piece until the test lets one pass. `crash` raises, `silent` ends without a
-    result, `person` asks for a person, `unknown` declines, `slow` never ends by itself, `unjson` has a card that is not JSON.
+    result, `person` asks for a person, `unknown` declines, `slow` never ends by itself,
+    `unjson` has a card that is not JSON.
     """
 
     pieces: int = 4
@@ -96,7 +97,7 @@ class ScriptedRunner:
         decision = Decision(kind, "scripted", intent=intent)
         said: list[str] = []
         if "crash" in request.text:
-            raise RuntimeError("scripted crash")
+            raise RuntimeError(f"scripted crash at {request.text}")  # as careless code would
         for piece in self.script(request) if self.script else self._pieces(request):
             if self.gate is not None:
                 await self.gate.acquire()

@@ -332,7 +332,7 @@ def test_queue_moves_up_and_each_customer_hears_it(tmp_path: Path) -> None:
             await state(one, "active")
             assert (await state(one, "waiting"))["position"] == 1
             assert (await state(two, "waiting"))["position"] == 2
-            assert [entry["conversation"] for entry in await agent.waiting(3)][0] == first
+            assert (await agent.waiting(3))[0]["conversation"] == first
             await three.send(type="handover.end")
             assert (await state(three, "ended"))["reason"] == "customer"
             assert (await three.answer("then you"))["status"] == "completed"
@@ -391,7 +391,12 @@ def test_assistant_still_answers_while_the_customer_waits(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("hours_later", "staffed", "opens"),
-    [(0, True, None), (6, False, "2025-11-25T10:30:00+00:00"), (24, True, None), (36, False, "2025-12-01T09")],
+    [
+        (0, True, None),
+        (6, False, "2025-11-25T10:30:00+00:00"),
+        (24, True, None),
+        (36, False, "2025-12-01T09"),
+    ],
 )
 def test_waiting_says_whether_people_are_there(
     tmp_path: Path, hours_later: float, staffed: bool, opens: str | None
@@ -442,7 +447,10 @@ def test_agent_message_with_a_known_id_is_said_once(tmp_path: Path) -> None:
                 await agent.say(conversation, text, "a1")
             await agent.say(conversation, "second", "a2")
             await client.wait_for("agent.message", lambda event: event["id"] == "a2")
-            assert [event["id"] for event in client.events if event["type"] == "agent.message"] == ["a1", "a2"]
+            assert [event["id"] for event in client.events if event["type"] == "agent.message"] == [
+                "a1",
+                "a2",
+            ]
 
     run(scenario())
 

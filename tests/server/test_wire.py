@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.config import Settings
-from assistant.server.asyncapi import EXAMPLES, build_document, payload_schema
+from assistant.server.agent_wire import (
+    AGENT_EVENTS,
+    AGENT_REQUESTS,
+    parse_agent_event,
+    parse_agent_request,
+)
+from assistant.server.asyncapi import AGENT_EXAMPLES, EXAMPLES, build_document, payload_schema
 from assistant.server.peer import ABUSE_AFTER, OUTGOING_FRAMES
 from assistant.server.service import DELTAS_PER_SECOND
 from assistant.server.sessions import KEPT_IDS, KEPT_TURNS
@@ -55,6 +62,46 @@ def test_server_message_survives_a_round_trip(name: str) -> None:
     message = parse_server(json.dumps(EXAMPLES[name]))
     assert message.type == name
     assert json.loads(encode(message)) == EXAMPLES[name]
+
+
+@pytest.mark.parametrize("name", AGENT_REQUESTS)
+def test_agents_message_survives_a_round_trip(name: str) -> None:
+    """The documented example, parsed and encoded, is itself again."""
+    assert json.loads(encode(parse_agent_request(json.dumps(AGENT_EXAMPLES[name])))) == AGENT_EXAMPLES[name]
+
+
+@pytest.mark.parametrize("name", AGENT_EVENTS)
+def test_message_to_agents_survives_a_round_trip(name: str) -> None:
+    """The documented example, parsed and encoded, is itself again."""
+    assert json.loads(encode(parse_agent_event(json.dumps(AGENT_EXAMPLES[name])))) == AGENT_EXAMPLES[name]
+
+
+@given(
+    st.sampled_from([*AGENT_REQUESTS, "sing"]),
+    st.dictionaries(
+        st.sampled_from(["id", "conversation", "text", "agent", "credential", "v", "to", "t"]),
+        JSON,
+        max_size=8,
+    ),
+)
+@settings(deadline=None, max_examples=80)
+def test_arbitrary_fields_from_an_agent_give_a_message_or_a_wire_error(
+    name: str, fields: dict[str, Any]
+) -> None:
+    """Nothing but a WireError is raised, and only for the reasons named."""
+    frame = json.dumps({**fields, "type": name})
+    with contextlib.suppress(WireError):
+        assert parse_agent_request(frame).type == name
+
+
+@pytest.mark.parametrize("name", [*AGENT_REQUESTS, *AGENT_EVENTS])
+def test_handover_document_names_each_agents_message_and_its_fields(name: str) -> None:
+    """Who writes an agent's program finds every message, and every field in its section."""
+    model = {**AGENT_REQUESTS, **AGENT_EVENTS}[name]
+    text = (DOCS / "handover.md").read_text(encoding="utf-8")
+    section = text.split(f"#### `{name}`\n")[1].split("\n#")[0]
+    for field in model.model_fields:
+        assert field == "type" or f"`{field}`" in section, field
 
 
 def test_unknown_fields_are_ignored() -> None:

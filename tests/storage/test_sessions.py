@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from assistant.records import DialogueState, Option, PassageId, SessionId, TurnId
 from assistant.storage import sessions as module
+from assistant.storage.handovers import Cause, HandoverState, Said, SaidKind, StoredHandover, Summary
 from assistant.storage.sessions import SessionStore, StoredSession, StoredTurn, open_session_store
 from assistant.storage.tables import METADATA
 
@@ -204,8 +205,9 @@ def test_impossible_write_does_not_hold_up_the_others(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_many_writes_share_few_commits(tmp_path: Path) -> None:
+def test_many_writes_share_few_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred turns ending together are committed in groups, and each is durable when it is told so."""
+    monkeypatch.setattr(module, "_DURABLE_WAIT_S", 60.0)  # a guard here: a busy machine may be slow
 
     async def scenario() -> None:
         store = open_session_store(tmp_path)
@@ -235,6 +237,60 @@ def test_state_of_another_version_is_read_as_empty(tmp_path: Path) -> None:
         found = await store.load(SESSION.id, 5, 5)
         assert found is not None
         assert found.state == DialogueState()
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_database_of_an_earlier_version_gets_what_it_lacks(tmp_path: Path) -> None:
+    """Without the customer's column, index and the later tables: opened, its conversations go on."""
+
+    async def scenario() -> None:
+        store = open_session_store(tmp_path)
+        await keep(store, 1)
+        await store.close()
+        database = sqlite3.connect(tmp_path / "sessions.db")
+        database.execute("drop index ix_sessions_customer")
+        database.execute("alter table sessions drop column customer")
+        for table in ("handovers", "handover_events", "events", "erased"):
+            database.execute(f"drop table {table}")
+        database.commit()
+        database.close()
+        store = open_session_store(tmp_path)
+        assert await keep(store, 2)
+        found = await store.load(SESSION.id, 5, 5)
+        assert found is not None
+        assert (found.customer, len(found.turns), found.signals, found.said) == ("", 2, (), ())
+        assert not store.status.degraded
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_end_of_a_turn_and_its_hand_over_are_kept_together_or_not_at_all(tmp_path: Path) -> None:
+    """If the hand-over cannot be written, the turn has not ended either: it is run again after a crash."""
+
+    async def scenario() -> None:
+        store = open_session_store(tmp_path)
+        turn = make_turn(1)
+        store.accept_turn(SESSION, turn)
+        handover = StoredHandover(
+            "h1", SESSION.id, turn.id, HandoverState.WAITING, Cause.ASKED, Summary("asked"), 1.0, 5.0
+        )
+        said = Said(SESSION.id, "h1", 16, SaidKind.STATE, 5.0, "{}")
+        taken = replace(said, handover="h0")
+        await store.add_said(taken)  # the number is taken
+        await store.finish_turn(ended(turn), STATE, 6.0, handover, said)
+        found = await store.load(SESSION.id, 5, 5)
+        assert found is not None
+        assert [one.status for one in found.turns] == [""]
+        assert await store.open_handovers() == []
+        said = replace(said, seq=17)
+        await store.finish_turn(ended(turn), STATE, 6.0, handover, said)
+        found = await store.load(SESSION.id, 5, 5)
+        assert found is not None
+        assert (found.turns[0].status, found.seq, found.said) == ("completed", 17, (taken, said))
+        assert await store.open_handovers() == [handover]
         await store.close()
 
     asyncio.run(scenario())

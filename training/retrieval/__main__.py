@@ -2,8 +2,9 @@
 
 Stages, the long ones resumable: `encoder` (bi-encoder on questions), `rerank` (reranker, from the tuned encoder,
 on questions), `export` (int8 ONNX), `fit` (constants, on the
-validation businesses), `evaluate` (figures on validation, test and their noised copies), `speed`, `intents`
-(few-shot check), `cards`.
+validation businesses, for the reference implementation), `evaluate` (its figures on validation, test and their
+noised copies), `speed`, `intents` (few-shot check), `constants` (the same constants for the serving code, by
+running it), `cards`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from assistant.backends.onnx_encoder import OnnxEmbedder
+from assistant.backends.onnx_reranker import OnnxReranker
 from training.retrieval import (
     biencoder,
     cards,
+    constants,
     corpus,
     crossencoder,
     export,
@@ -44,7 +48,7 @@ from training.retrieval.model import Body, load_body
 from training.retrieval.ranking import Constants
 
 HERE = Path(__file__).parent
-STAGES = ("encoder", "rerank", "export", "fit", "evaluate", "speed", "intents", "cards")
+STAGES = ("encoder", "rerank", "export", "fit", "evaluate", "speed", "intents", "constants", "cards")
 NOISE_SEED = 20261121
 
 
@@ -100,7 +104,15 @@ def rerank(run: Run, epochs: float) -> None:
     scored = measure.score_signals(businesses, run.reader, TorchEncoder(run))
     ranks = {s.question.id: np.argsort(-ranking.first_stage(fit.START, s.signals)).tolist() for s in scored}
     crossencoder.finetune(
-        model, table, run.reader, businesses, ranks, run.runs / "rerank.pt", run.stage("rerank"), epochs, run.seed
+        model,
+        table,
+        run.reader,
+        businesses,
+        ranks,
+        run.runs / "rerank.pt",
+        run.stage("rerank"),
+        epochs,
+        run.seed,
     )
 
 
@@ -143,7 +155,9 @@ def write_onnx(run: Run) -> None:
         pairs += [inputs.pair(row, shown[i % len(shown)]) for i, row in enumerate(asked)]
     for name, head, rows in (("encoder", "vector", alone), ("rerank", "logit", pairs)):
         state = torch.load(run.runs / f"{name}.pt", weights_only=True, map_location="cpu")["model"]
-        own = {k.removeprefix("body."): v for k, v in state.items() if not k.startswith(("dense", "out.", "mix"))}
+        own = {
+            k.removeprefix("body."): v for k, v in state.items() if not k.startswith(("dense", "out.", "mix"))
+        }
         body.load_state_dict(own)
         apart = crossencoder.Reranker.APART if head == "logit" else 0
         peaks = export.activation_peaks(body, table, rows, apart)
@@ -168,42 +182,61 @@ def fit_constants(run: Run, count: int) -> None:
     vectorizer, judge = serving_parts(run)
     businesses = run.businesses("validation")
     scored = measure.score_signals(businesses, run.reader, vectorizer)
-    constants = fit.fit_first(scored, replace(fit.START, candidates=count))
-    scored = measure.add_logits(scored, businesses, run.reader, judge, constants)
-    constants = fit.fit_calibration(scored, fit.fit_order(scored, constants))
+    fitted = fit.fit_first(scored, replace(fit.START, candidates=count))
+    scored = measure.add_logits(scored, businesses, run.reader, judge, fitted)
+    fitted = fit.fit_calibration(scored, fit.fit_order(scored, fitted))
     about = {
         "fitted on": ", ".join(corpus.VALIDATION),
         "encoder sha256": _sha256(run.models / "encoder" / "model.onnx"),
         "reranker sha256": _sha256(run.models / "reranker" / "model.onnx"),
     }
-    ranking.save_constants(constants, run.models / "reference.json", about)
-    run.log(f"fit: {constants}")
+    ranking.save_constants(fitted, run.models / "reference.json", about)
+    run.log(f"fit: {fitted}")
 
 
-def figures_of(scored: Sequence[Scored], constants: Constants) -> dict[str, Any]:
+def serving_constants(run: Run) -> None:
+    """ranking.json: what the serving code joins the scores with, fitted by running that code."""
+    embedder, reranker = OnnxEmbedder(run.models), OnnxReranker(run.models)
+    businesses = run.businesses("validation")
+    made = {
+        "with_reranker": constants.fit_constants(businesses, embedder, reranker),
+        "without_reranker": constants.fit_constants(businesses, embedder, None),
+    }
+    about = {
+        "fitted on": list(corpus.VALIDATION),
+        "encoder": embedder.identity,
+        "reranker": reranker.identity,
+        "made by": "python -m training.retrieval constants",
+    }
+    constants.write_constants(run.models / "ranking.json", made, about)
+
+
+def figures_of(scored: Sequence[Scored], fitted: Constants) -> dict[str, Any]:
     """All figures of one part."""
     return {
-        "ranking": measure.ranking_figures(scored, constants),
-        "rejection": measure.rejection_figures(scored, constants),
+        "ranking": measure.ranking_figures(scored, fitted),
+        "rejection": measure.rejection_figures(scored, fitted),
     }
 
 
 def evaluate(run: Run, parts: Sequence[str]) -> None:
     """Figures of the served models, with plain cosine of the same encoder beside them."""
     vectorizer, judge = serving_parts(run)
-    constants = ranking.load_constants(run.models / "reference.json")
+    fitted = ranking.load_constants(run.models / "reference.json")
     path = run.models / "figures.json"
-    figures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found = {}
     for part in parts:
         for noisy in (False, True):
             businesses = run.businesses(part)
             if noisy:
                 businesses = measure.noised_copy(businesses, NOISE_SEED)
             scored = measure.score_signals(businesses, run.reader, vectorizer)
-            scored = measure.add_logits(scored, businesses, run.reader, judge, constants)
+            scored = measure.add_logits(scored, businesses, run.reader, judge, fitted)
             name = f"{part} noised" if noisy else part
-            figures[name] = _rounded(figures_of(scored, constants))
-            run.log(f"evaluate: {name} {json.dumps(figures[name])}")
+            found[name] = _rounded(figures_of(scored, fitted))
+            run.log(f"evaluate: {name} {json.dumps(found[name])}")
+    figures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    figures |= found
     figures["about"] = {
         "files": "encoder/model.onnx, reranker/model.onnx, reference.json",
         "corpus sha256": corpus.digest((run.material / "corpus").glob("*.jsonl")),
@@ -274,6 +307,7 @@ def main() -> None:
         "evaluate": lambda: evaluate(run, given.parts),
         "speed": lambda: measure_speed(run),
         "intents": lambda: check_intents(run),
+        "constants": lambda: serving_constants(run),
         "cards": lambda: write_cards(
             run,
             f"seed {given.seed}, {given.encoder_steps} encoder "

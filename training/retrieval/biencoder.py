@@ -22,7 +22,9 @@ from training.retrieval.variants import variant
 SCALE = 20.0
 
 
-def vectors_of_rows(model: nn.Module, table: Tensor, rows: Sequence[Sequence[int]], chunk: int = 32) -> Tensor:
+def vectors_of_rows(
+    model: nn.Module, table: Tensor, rows: Sequence[Sequence[int]], chunk: int = 32
+) -> Tensor:
     """Unit vectors of id rows (without special tokens), in order.
 
     Rows of like length run together; every batch has `chunk` rows, because bf16 kernels are compiled per shape.
@@ -34,7 +36,9 @@ def vectors_of_rows(model: nn.Module, table: Tensor, rows: Sequence[Sequence[int
         ids, mask, types = inputs.padded(some + some[-1:] * (chunk - len(some)))
         device, kind = table.device, next(model.parameters()).dtype
         counts = torch.from_numpy(mask).to(device)
-        hidden = model(table[torch.from_numpy(ids).to(device)].to(kind), counts, torch.from_numpy(types).to(device))
+        hidden = model(
+            table[torch.from_numpy(ids).to(device)].to(kind), counts, torch.from_numpy(types).to(device)
+        )
         total = (hidden.float() * counts[..., None]).sum(1)
         found.append(nn.functional.normalize(total, dim=-1)[: len(some)])
     back = torch.empty(len(order), dtype=torch.long)
@@ -94,7 +98,11 @@ def tune(
             q, w, p, g = torch.split(found, sizes)
             by_whole = q @ w.T
             by_part = torch.full_like(by_whole, -1.0).scatter_reduce(
-                1, torch.tensor(owner, device=q.device).expand(len(q), -1), q @ p.T, "amax", include_self=False
+                1,
+                torch.tensor(owner, device=q.device).expand(len(q), -1),
+                q @ p.T,
+                "amax",
+                include_self=False,
             )
             total: Tensor = anchor * (1 - (g * fixed[sample]).sum(1)).mean()
             for scores in (by_whole, by_part, (by_whole + by_part) / 2):

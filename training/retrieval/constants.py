@@ -115,7 +115,9 @@ def observe(
             if right:
                 variants.append((frozenset(question.answers), frozenset[str](), HIDDEN_WEIGHT))
             for hidden, answers, weight in variants:
-                ranked = search.search(text, vector, query=resolved.text, history=history, hidden=hidden).ranked
+                ranked = search.search(
+                    text, vector, query=resolved.text, history=history, hidden=hidden
+                ).ranked
                 found.append(Observation(business.name, ranked, answers, weight))
     return found
 
@@ -225,9 +227,9 @@ def reference_of(
 
 
 def fit_constants(
-    businesses: Sequence[Business], embedder: Embedder, reranker: Reranker | None, follow: float
+    businesses: Sequence[Business], embedder: Embedder, reranker: Reranker | None, follow: float = 0.0
 ) -> dict[str, Any]:
-    """Everything in ranking.json for one way of serving."""
+    """Everything in ranking.json for one way of serving; `follow` as in `Calibration`."""
     first = fit_weights(observe(businesses, embedder, None, Fusion()), (10.0, 5.0, 10.0, 4.0, 0.0))
     fusion = Fusion(first=first, final=first)
     observations = observe(businesses, embedder, reranker, fusion)

@@ -33,7 +33,9 @@ class _Graph:
 
     def add(self, kind: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: Any) -> str:
         outputs = output.split()
-        self.nodes.append(helper.make_node(kind, inputs, outputs, name=outputs[0], domain=domain, **attributes))
+        self.nodes.append(
+            helper.make_node(kind, inputs, outputs, name=outputs[0], domain=domain, **attributes)
+        )
         return outputs[0]
 
     def weight(self, name: str, values: NDArray[np.generic]) -> str:
@@ -51,9 +53,13 @@ class _Graph:
         columns = weight.T
         if smooth is not None:
             columns = columns * smooth[:, None]
-            x = self.add("Mul", [x, self.weight(f"{name}.divide", (1 / smooth).astype(np.float32))], f"{name}.even")
+            x = self.add(
+                "Mul", [x, self.weight(f"{name}.divide", (1 / smooth).astype(np.float32))], f"{name}.even"
+            )
         if not int8:
-            product = self.add("MatMul", [x, self.weight(f"{name}.w", columns.astype(np.float32))], f"{name}.product")
+            product = self.add(
+                "MatMul", [x, self.weight(f"{name}.w", columns.astype(np.float32))], f"{name}.product"
+            )
         else:
             scale = np.maximum(np.abs(columns).max(0) / 127, 1e-12).astype(np.float32)
             whole = np.clip(np.rint(columns / scale), -127, 127).astype(np.int8)
@@ -147,7 +153,9 @@ def build(
     if head == "vector":
         graph.add("Unsqueeze", ["mask", graph.weight("last", np.array([2], np.int64))], "mask.column")
         graph.add("Mul", [x, "mask.column"], "counted")
-        graph.add("ReduceSum", ["counted", graph.weight("tokens", np.array([1], np.int64))], "total", keepdims=0)
+        graph.add(
+            "ReduceSum", ["counted", graph.weight("tokens", np.array([1], np.int64))], "total", keepdims=0
+        )
         graph.add("LpNormalization", ["total"], "vector", axis=-1, p=2)
         ends = [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["rows", shape.hidden])]
     else:
@@ -182,7 +190,9 @@ def _segments(graph: _Graph) -> None:
     graph.add("Shape", ["mask"], "length", start=1, end=2)
     graph.add("Slice", [index, graph.weight("zero", np.zeros(1, np.int64)), "length"], "index.here")
     back = graph.add("Mul", ["types.float", graph.add("Sub", ["asked.count", unit], "back.by")], "back")
-    graph.add("Cast", [graph.add("Sub", ["index.here", back], "places.float")], "places", to=TensorProto.INT64)
+    graph.add(
+        "Cast", [graph.add("Sub", ["index.here", back], "places.float")], "places", to=TensorProto.INT64
+    )
     rows = graph.add("Unsqueeze", ["types.float", two], "types.rows")
     columns = graph.add("Unsqueeze", ["types.float", one], "types.columns")
     other = graph.add("Abs", [graph.add("Sub", [rows, columns], "types.differ")], "types.other")
@@ -207,7 +217,9 @@ def _similarity(graph: _Graph, x: str, state: Mapping[str, Array]) -> None:
     hide = graph.add("Mul", [graph.add("Sub", ["shown", unit], "shown.not"), far], "shown.low")
     graph.add("Add", ["pairs", graph.add("Unsqueeze", [hide, one], "shown.row")], "pairs.shown")
     graph.add("ReduceMax", ["pairs.shown"], "best.each", axes=[2], keepdims=0)
-    graph.add("ReduceSum", [graph.add("Mul", ["best.each", "asked"], "best.asked"), one], "best.sum", keepdims=0)
+    graph.add(
+        "ReduceSum", [graph.add("Mul", ["best.each", "asked"], "best.asked"), one], "best.sum", keepdims=0
+    )
     graph.add("Div", ["best.sum", graph.add("Squeeze", ["asked.count", one], "asked.number")], "best")
     graph.add("Gather", [x, graph.weight("first.at", np.array(0, np.int64))], "first", axis=1)
     dense = graph.linear("first", "dense", state["dense.weight"], state["dense.bias"], False)
@@ -247,7 +259,9 @@ def activation_peaks(
     with torch.no_grad():
         for at in range(0, len(rows), chunk):
             some = rows[at : at + chunk]
-            ids, mask, types = inputs.padded([ids for ids, _ in some], [start for _, start in some], multiple=1)
+            ids, mask, types = inputs.padded(
+                [ids for ids, _ in some], [start for _, start in some], multiple=1
+            )
             body(table[torch.from_numpy(ids)], torch.from_numpy(mask), torch.from_numpy(types), apart)
     for hook in hooks:
         hook.remove()

@@ -16,10 +16,10 @@ from training.retrieval.measure import ANSWERABLE, Scored
 from training.retrieval.ranking import Constants, Floats
 
 # Before anything is fitted: measured on the untuned encoder.
-START = Constants(10, 3, 0.98, (10.0, 8.0, 4.0), (0.0, 10.0, 8.0, 4.0), (0.0,) * len(ranking.EVIDENCE), 0.0)
+START = Constants(10, 3, 0.95, (10.0, 8.0, 4.0), (0.0, 10.0, 8.0, 4.0), (0.0,) * len(ranking.EVIDENCE), 0.0)
 # A hidden-passage question counts this much beside a real one, so that the probability fits the natural mix
 # of questions and still knows near-misses.
-HIDDEN_WEIGHT = 0.1
+HIDDEN_WEIGHT = 0.03
 
 
 def softmax_weights(
@@ -75,7 +75,7 @@ def _evidence(one: Scored, constants: Constants) -> tuple[Floats, bool]:
     return ranking.evidence(one.signals[chosen], logits, scores), best in one.question.answers
 
 
-def fit_calibration(scored: Sequence[Scored], constants: Constants, strength: float = 1.0) -> Constants:
+def fit_calibration(scored: Sequence[Scored], constants: Constants, strength: float = 0.3) -> Constants:
     """Logistic regression on the evidence, with hidden-passage copies of the answerable questions."""
     real = [s for s in scored if s.question.kind in (*ANSWERABLE, "unanswerable")]
     copies = [s.hide_answers() for s in real if s.question.kind in ANSWERABLE]

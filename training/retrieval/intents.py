@@ -36,7 +36,9 @@ def few_shot(
             drawn = rng.sample(texts, min(len(texts), shots + tests))
             shown += [(text, label) for text in drawn[:shots]]
             asked += [(text, label) for text in drawn[shots:]]
-        train, test = (vectorizer.vectors([reader.ids(text)[:64] for text, _ in part]) for part in (shown, asked))
+        train, test = (
+            vectorizer.vectors([reader.ids(text)[:64] for text, _ in part]) for part in (shown, asked)
+        )
         labels, truth = (np.array([label for _, label in part]) for part in (shown, asked))
         model = LogisticRegression(C=20, max_iter=1000).fit(train, labels)
         figures[name] = {

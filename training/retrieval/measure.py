@@ -77,7 +77,9 @@ def signals_of(
     for question, vector in zip(questions, asked, strict=True):
         best = np.full(len(whole), -1.0, np.float32)
         np.maximum.at(best, owner, piece @ vector)
-        found.append(np.column_stack([whole @ vector, best, lexical.scores(question.text)]).astype(np.float64))
+        found.append(
+            np.column_stack([whole @ vector, best, lexical.scores(question.text)]).astype(np.float64)
+        )
     return found
 
 
@@ -93,7 +95,11 @@ def score_signals(businesses: Iterable[Business], reader: Inputs, vectorizer: Ve
 
 
 def add_logits(
-    scored: Sequence[Scored], businesses: Iterable[Business], reader: Inputs, judge: Judge, constants: Constants
+    scored: Sequence[Scored],
+    businesses: Iterable[Business],
+    reader: Inputs,
+    judge: Judge,
+    constants: Constants,
 ) -> list[Scored]:
     """Logits for the DEPTH passages that the first stage puts first."""
     shown = {b.name: [reader.passage(p.title, p.text) for p in b.passages] for b in businesses}
@@ -111,7 +117,8 @@ def noised_copy(businesses: Iterable[Business], seed: int) -> list[Business]:
     """The businesses with typos or speech-recogniser text in every question."""
     rng = random.Random(seed)
     return [
-        replace(b, questions=tuple(replace(q, text=noised(q.text, rng)) for q in b.questions)) for b in businesses
+        replace(b, questions=tuple(replace(q, text=noised(q.text, rng)) for q in b.questions))
+        for b in businesses
     ]
 
 
@@ -160,15 +167,23 @@ def calibration_error(probabilities: Sequence[float], right: Sequence[bool], bin
     """Expected calibration error over bins of equal width (Guo et al. 2017)."""
     p, r = np.array(probabilities), np.array(right, float)
     place = np.minimum((p * bins).astype(int), bins - 1)
-    return float(sum(abs(p[place == b].mean() - r[place == b].mean()) * (place == b).mean() for b in set(place)))
+    return float(
+        sum(abs(p[place == b].mean() - r[place == b].mean()) * (place == b).mean() for b in set(place))
+    )
 
 
-def reliability(probabilities: Sequence[float], right: Sequence[bool], bins: int = 10) -> list[dict[str, float]]:
+def reliability(
+    probabilities: Sequence[float], right: Sequence[bool], bins: int = 10
+) -> list[dict[str, float]]:
     """Mean probability against the share that was right, bin by bin."""
     p, r = np.array(probabilities), np.array(right, float)
     place = np.minimum((p * bins).astype(int), bins - 1)
     return [
-        {"n": int((place == b).sum()), "said": float(p[place == b].mean()), "was": float(r[place == b].mean())}
+        {
+            "n": int((place == b).sum()),
+            "said": float(p[place == b].mean()),
+            "was": float(r[place == b].mean()),
+        }
         for b in sorted(set(place.tolist()))
     ]
 

@@ -46,7 +46,9 @@ class Layer(nn.Module):
         """x: (batch, tokens, hidden); bias: (batch, 1, 1, tokens), 0 where a token counts, else very low."""
         batch, tokens, hidden = x.shape
         size = hidden // self.heads
-        q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, size).permute(2, 0, 3, 1, 4).contiguous().unbind(0)
+        q, k, v = (
+            self.qkv(x).view(batch, tokens, 3, self.heads, size).permute(2, 0, 3, 1, 4).contiguous().unbind(0)
+        )
         q = q * size**-0.5
         # Plain matrix products: the fused CPU kernel's backward pass takes half of the whole training step.
         weights = torch.softmax(q @ k.transpose(2, 3) + bias, dim=-1)
@@ -83,7 +85,9 @@ class Body(nn.Module):
             places = places - types * (first - 1)
         x: Tensor = self.norm(embeds + self.positions(places) + self.types(types))
         bias = (1.0 - mask.to(x.dtype))[:, None, None, :] * -30000.0
-        own = (types[:, :, None] != types[:, None, :]).to(x.dtype)[:, None] * -30000.0 + bias if apart else bias
+        own = (
+            (types[:, :, None] != types[:, None, :]).to(x.dtype)[:, None] * -30000.0 + bias if apart else bias
+        )
         for i, layer in enumerate(self.layers):
             x = layer(x, own if i < apart else bias)
         return x

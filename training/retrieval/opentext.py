@@ -59,6 +59,11 @@ def utterances(folder: Path, count: int, seed: int) -> list[str]:
         if role == "customer" and 3 <= len(text.split()) <= 30
     ]
     headings = [
-        heading for name in DOCUMENTS for _, heading, _ in _sections(_records(folder, name)) if len(heading.split()) > 2
+        heading
+        for name in DOCUMENTS
+        for _, heading, _ in _sections(_records(folder, name))
+        if len(heading.split()) > 2
     ]
-    return rng.sample(said, min(len(said), count * 3 // 4)) + rng.sample(headings, min(len(headings), count // 4))
+    return rng.sample(said, min(len(said), count * 3 // 4)) + rng.sample(
+        headings, min(len(headings), count // 4)
+    )

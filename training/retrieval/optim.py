@@ -24,7 +24,9 @@ class MixedPrecision:
         self.twin = copy.deepcopy(self.master).bfloat16()
         self.step_count = 0
         self.pairs = [
-            (m, t) for m, t in zip(self.master.parameters(), self.twin.parameters(), strict=True) if m.requires_grad
+            (m, t)
+            for m, t in zip(self.master.parameters(), self.twin.parameters(), strict=True)
+            if m.requires_grad
         ]
         matrices = [m for m, _ in self.pairs if m.dim() > 1]
         vectors = [m for m, _ in self.pairs if m.dim() <= 1]

@@ -116,7 +116,8 @@ def evidence(signals: Floats, logits: Floats, scores: Floats) -> Floats:
     top = float(logits.max())
     mass = top + float(np.log(np.exp(logits - top).sum()))
     return np.array(
-        [scores[order[0]], margin, mass, logits[order[0]], signals[:, 0].max(), signals[:, 2].max()], np.float64
+        [scores[order[0]], margin, mass, logits[order[0]], signals[:, 0].max(), signals[:, 2].max()],
+        np.float64,
     )
 
 

@@ -76,7 +76,9 @@ class Reranker:
         order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
         for at in range(0, len(order), batch):
             some = order[at : at + batch]
-            ids, mask, types = inputs.padded([rows[i][0] for i in some], [rows[i][1] for i in some], multiple=1)
+            ids, mask, types = inputs.padded(
+                [rows[i][0] for i in some], [rows[i][1] for i in some], multiple=1
+            )
             given = {"embeds": self._table[ids], "mask": mask, "types": types}
             found[some] = self._session.run(["logit"], given)[0]
         return found

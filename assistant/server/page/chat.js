@@ -13,6 +13,7 @@ let maxChars = 2000;
 const pending = new Map();              // own messages without an end: id → text
 const turns = new Map();                // turn id → its element and text
 const votes = new Map();
+const said = new Set();                 // ids of what people wrote
 // A reloaded tab starts with an empty page: it asks for the whole conversation again (last_seq 0).
 let session = read(), lastSeq = 0;
 
@@ -51,6 +52,7 @@ function closed(code) {
   if (code === 4409) return state("offline", "Open in another tab");
   if (code === 4400) return state("offline", "Please reload this page");
   if (code === 4401) return askCredential();
+  if (code === 4404) forget();          // the data of this conversation were deleted
   state("offline", "Offline, reconnecting …");
   const limit = Math.min(BACKOFF_MS.cap, BACKOFF_MS.base * 2 ** Math.min(attempt, 8));
   attempt += 1;
@@ -67,6 +69,16 @@ function transmit(message) {
   if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
 }
 
+function forget() {
+  remember("");
+  lastSeq = 0;
+  turns.clear();
+  pending.clear();
+  said.clear();
+  log.replaceChildren();
+  person("");
+}
+
 function reconnectNow() {
   if (!online && timer) connect();
 }
@@ -78,7 +90,7 @@ function state(name, text) {
 
 // --- messages from the server ---
 
-const NUMBERED = new Set(["turn.started", "delta", "turn.done", "handover", "agent.message"]);
+const NUMBERED = new Set(["turn.started", "delta", "turn.done", "user.delivered", "handover", "agent.message"]);
 
 function receive(message) {
   if (NUMBERED.has(message.type)) {
@@ -90,14 +102,15 @@ function receive(message) {
     case "turn.started": return started(message);
     case "delta": return delta(message);
     case "turn.done": return done(message);
-    case "handover": return note(log, "A colleague has been asked to join.");
-    case "agent.message": return bubble("theirs", message.text);
+    case "user.delivered": return delivered(message);
+    case "handover": return handover(message);
+    case "agent.message": return fromPerson(message);
     case "error": return refused(message);
   }
 }
 
 function ready(message) {
-  if (!message.resumed) lastSeq = 0;
+  if (!message.resumed) { lastSeq = 0; person(""); }
   if (!log.childElementCount) bubble("theirs", message.shop.greeting);
   remember(message.session);
   maxChars = message.limits.text_chars;
@@ -162,6 +175,54 @@ function done(message) {
   if (follow) scroll();
 }
 
+function delivered(message) {
+  pending.delete(message.id);
+  const mine = document.querySelector(`[data-id="${CSS.escape(message.id)}"]`);
+  if (mine) mine.classList.remove("unsent");
+  else bubble("mine", message.text).dataset.id = message.id;
+}
+
+function handover(message) {
+  switch (message.state) {
+    case "requested": return dropChoices();
+    case "waiting": return person(waitingText(message), "Stop waiting");
+    case "active":
+      dropChoices();
+      note(log, `You are talking to ${message.agent}.`);
+      return person(`${message.agent} is with you`, "Back to the assistant");
+    case "ended":
+      note(log, message.reason === "customer" ? "The assistant is with you again." : "Our colleague has left. The assistant is with you again.");
+      return person("");
+  }
+}
+
+function waitingText(message) {
+  if (message.staffed) {
+    return message.position === 1 ? "You are next to talk to a colleague" : `Waiting for a colleague, number ${message.position} in line`;
+  }
+  if (!message.opens) return "Your request is kept for a colleague";
+  const opens = new Date(message.opens).toLocaleString([], { weekday: "long", hour: "2-digit", minute: "2-digit" });
+  return `Your request is kept. Colleagues are here again ${opens}`;
+}
+
+function fromPerson(message) {
+  if (said.has(message.id)) return;
+  said.add(message.id);
+  const follow = atEnd();
+  const made = bubble("theirs", message.text);
+  made.querySelector(".unseen").textContent = `${message.agent || "Colleague"}:`;
+  if (message.agent) made.prepend(element("span", "note", message.agent));
+  byId("announcement").textContent = message.text;
+  if (follow) scroll();
+}
+
+// Where the customer stands with a person; "" hides it.
+function person(text, button) {
+  byId("person").hidden = !text;
+  byId("person-text").textContent = text;
+  byId("person-end").textContent = button || "";
+}
+
 function refused(message) {
   const mine = message.id && document.querySelector(`[data-id="${CSS.escape(message.id)}"]`);
   if (mine) {
@@ -203,6 +264,7 @@ field.addEventListener("keydown", (event) => {
   }
 });
 field.addEventListener("input", () => { grow(); refresh(); });
+byId("person-end").addEventListener("click", () => transmit({ type: "handover.end" }));
 stop.addEventListener("click", () => { if (running) transmit({ type: "cancel", turn: running }); });
 window.addEventListener("online", reconnectNow);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) reconnectNow(); });
