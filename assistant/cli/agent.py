@@ -141,12 +141,12 @@ class Terminal:
             case wire.AgentReady():
                 open_now = "" if event.staffed else " (outside the opening hours)"
                 self._write(f"* {event.shop}: you are {event.agent}{open_now}. /help lists the commands")
-                self._connected.set()
                 for message_id, (conversation, text) in list(self._unkept.items()):
                     await self._send(wire.AgentSays(id=message_id, conversation=conversation, text=text))
             case wire.QueueEvent():
                 before = {one.conversation for one in self._waiting()}
                 self._queue = event.conversations
+                self._connected.set()  # the server sends it after `ready`
                 if {one.conversation for one in self._waiting()} - before:
                     self._show_queue()
             case wire.ConversationEvent():

@@ -59,7 +59,7 @@ class Fusion:
     first: Weights = Weights(dense=1.0, sentence=0.5, question=1.0, lexical=0.4)
     final: Weights = Weights(dense=1.0, sentence=0.5, question=1.0, lexical=0.4)
     least: int = 2
-    most: int = 5
+    most: int = 6
     coverage: float = 0.95
 
     @classmethod

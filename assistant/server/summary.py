@@ -36,7 +36,10 @@ def summarise(
         today: the shop's date.
     """
     asked = [one for one in before if one.decision not in _NO_QUESTION and one.text]
-    tried = tuple(Attempt(shorten(one.text, _TEXT_CHARS), one.decision, shorten(one.reply, _TEXT_CHARS)) for one in asked[-_TRIED:])
+    tried = tuple(
+        Attempt(shorten(one.text, _TEXT_CHARS), one.decision, shorten(one.reply, _TEXT_CHARS))
+        for one in asked[-_TRIED:]
+    )
     question = turn.text
     if cause_of(decision) is Cause.ASKED and asked:
         question = asked[-1].text
@@ -45,4 +48,3 @@ def summarise(
         found = find_slots(one.text, (_ORDER,), today=today, order_number=order_number)
         orders |= dict.fromkeys(found.values())
     return Summary(decision.reason, shorten(question, _TEXT_CHARS), tried, tuple(orders))
-

@@ -147,3 +147,23 @@ def test_command_without_a_credential_is_refused(tmp_path: Path, monkeypatch: py
     result = CliRunner().invoke(assistant, ["agent", "--data", str(tmp_path)])
     assert result.exit_code == 1
     assert "ASSISTANT_OPERATOR_CREDENTIAL" in result.output
+
+
+def test_command_reads_lines_from_a_pipe(tmp_path: Path) -> None:
+    """`printf '/queue\n' | assistant agent`: says who it is and who waits, then ends well."""
+
+    async def scenario() -> None:
+        settings = make_settings(tmp_path, operator_credential="operator")
+        async with running(settings, ScriptedRunner(pieces=1)) as server, Client(server) as client:
+            await client.answer("a person please")
+            result = await asyncio.to_thread(
+                CliRunner(env={"ASSISTANT_OPERATOR_CREDENTIAL": "operator"}).invoke,
+                assistant,
+                ["agent", "--url", f"ws://127.0.0.1:{server.port}/agent", "--name", "Robin"],
+                "/queue\n/quit\n",
+            )
+            assert result.exit_code == 0, result.output
+            assert "you are Robin" in result.output
+            assert "a person please" in result.output
+
+    run(scenario())

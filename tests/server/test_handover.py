@@ -102,35 +102,38 @@ def test_customer_and_person_talk_then_the_assistant_goes_on(tmp_path: Path) -> 
     run(scenario())
 
 
-def test_reply_that_streams_is_cut_off_when_a_person_takes_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("streaming", [False, True])
+def test_reply_under_way_is_cut_off_when_a_person_takes_over(tmp_path: Path, streaming: bool) -> None:
     """The running turn ends as cancelled, the queued one unanswered, both before `active`; then silence."""
 
     async def scenario() -> None:
-        runner = ScriptedRunner(pieces=4, gate=asyncio.Semaphore(5))
+        runner = ScriptedRunner(pieces=2, gate=asyncio.Semaphore(3 if streaming else 2))
+        gate = runner.gate
+        assert gate is not None
         async with (
             running(desk_settings(tmp_path), runner) as server,
             Client(server) as client,
             Agent(server) as agent,
         ):
             await client.answer("a person please")
-            runner.begun.clear()
             await client.ask("long story", "m1")
-            await client.wait_for("delta")
-            conversation = (await agent.waiting())[0]["conversation"]
-            await agent.send(type="take", conversation=conversation)
-            await agent.send(type="ping", t=1)  # read by the server once the take is done
-            await client.ask("hello?", "m2")
-            await eventually(lambda: server._sessions.at_hand(client.session).talk.silent)  # type: ignore[union-attr,arg-type]
-            for _ in range(10):
-                runner.gate.release()  # type: ignore[union-attr]
+            await client.wait_for("delta" if streaming else "turn.started")
+            if not streaming:  # a second one would end a reply that streams
+                await client.ask("and another one", "m2")
+                await client.settle()
+            session = server._sessions.at_hand(client.session)  # type: ignore[arg-type]
+            assert session is not None
+            await agent.send(type="take", conversation=(await agent.waiting())[0]["conversation"])
+            await eventually(lambda: session.talk.silent)
+            await client.ask("hello?", "m3")
+            await client.settle()
+            gate.release()  # the reply goes on only now, and finds that it shall end
             await state(client, "active")
-            while "user.delivered" not in [event["type"] for event in client.events] and (
-                len(client.done) < 3
-            ):
-                await client.receive()
+            await client.wait_for("user.delivered", lambda event: event["id"] == "m3")
             ends = [done["status"] for done in client.done.values()]
-            assert ends[1] == "cancelled"
-            assert set(between_take_and_end(client)) <= {"user.delivered"}
+            assert ends == ["completed", "cancelled"] + ["cancelled"] * (not streaming)
+            assert between_take_and_end(client) == ["user.delivered"]
+            assert len(runner.requests) == 2, "the queued question never reached the engine"
 
     run(scenario())
 

@@ -210,7 +210,7 @@ function fromPerson(message) {
   said.add(message.id);
   const follow = atEnd();
   const made = bubble("theirs", message.text);
-  made.querySelector(".unseen").textContent = `${message.agent || "Colleague"}:`;
+  made.querySelector(".unseen").textContent = message.agent ? "" : "Colleague:";
   if (message.agent) made.prepend(element("span", "note", message.agent));
   byId("announcement").textContent = message.text;
   if (follow) scroll();
