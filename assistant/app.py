@@ -208,7 +208,9 @@ def open_reranker(settings: Settings) -> Reranker | None:
     if settings.reranker == "builtin":
         from assistant.backends.onnx_reranker import OnnxReranker
 
-        return OnnxReranker(settings.models / "retrieval", threads=settings.model_threads)
+        return OnnxReranker(
+            settings.models / "retrieval", settings.model_threads, at_once=settings.model_workers
+        )
     from assistant.backends.cross_encoder import CrossEncoderReranker
 
     return CrossEncoderReranker(settings.reranker)

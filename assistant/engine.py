@@ -50,7 +50,7 @@ from assistant.records import (
 )
 from assistant.retrieval.search import PassageSearch
 from assistant.text import normalise
-from assistant.understanding.followup import resolve
+from assistant.understanding.followup import points_back, resolve
 from assistant.understanding.intents import IntentModel, close_calls
 from assistant.understanding.slots import find_slots
 
@@ -279,6 +279,7 @@ class Engine:
             choice=choice,
             actions=frozenset(base.skills),
             signed_in=bool(request.customer),
+            pointing=not request.history and points_back(text),
         )
         decision, after = decide(evidence, state, intents, base.knowledge.shop)
         decision = self._with_handover_words(base, decision)

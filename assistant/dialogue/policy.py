@@ -81,6 +81,7 @@ class Evidence:
         choice: the option that the utterance picks among those offered, or None.
         actions: names of the skills that exist.
         signed_in: whether the customer is known, so that a skill can find their orders without a number.
+        pointing: it points at something ("reset it") that nothing before names.
     """
 
     text: str
@@ -92,6 +93,7 @@ class Evidence:
     choice: Option | None
     actions: frozenset[str]
     signed_in: bool = False
+    pointing: bool = False
 
 
 def decide(
@@ -215,8 +217,8 @@ def _fresh(
         why = f"intent {first.name} with {share:.2f}"
         return _for_intent(evidence, first, why, replace(state, misses=0), shop)
     if answerable:
-        close = near_passages(retrieval, _EQUAL)
-        if len(close) > 1 and retrieval.probability < _ALMOST_SURE:
+        close = near_passages(retrieval, _NEAR if evidence.pointing else _EQUAL)
+        if len(close) > 1 and (evidence.pointing or retrieval.probability < _ALMOST_SURE):
             why = "passages about equally likely"
             return _ask_back(evidence.text, _offered(close), why, replace(state, misses=0))
         why = f"probability {retrieval.probability:.3f} reaches {retrieval.threshold:.3f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,10 @@ _OPENING_PAIRS = frozenset(("what about", "how about", "what if", "same for"))
 _POINTERS = frozenset(
     "it it's its that that's this those these them they they're their one ones there then same also too either "
     "instead else another both neither again still though tho mine he she him his".split()
+)
+_OBJECT = re.compile(
+    r"\b(?:reset|return|cancel|change|use|open|clean|fix|repair|move|pair|connect)\s+(?:it|this|that|them)\b",
+    re.I,
 )
 _SHORT = 6  # an utterance of so few words does not stand alone
 _LONG = 12  # one of more words explains itself, whatever it points at
@@ -45,6 +50,11 @@ def resolve(text: str, history: Sequence[Message]) -> ResolvedQuery:
     ).split()
     room = max(0, _QUERY_WORDS - len(text.split()))
     return ResolvedQuery(" ".join([*said[len(said) - min(room, len(said)) :], f"question: {text}"]), True)
+
+
+def points_back(text: str) -> bool:
+    """Whether the utterance acts on something that it only points at: "how do I reset it"."""
+    return _OBJECT.search(text) is not None
 
 
 def leans_on_history(text: str) -> bool:

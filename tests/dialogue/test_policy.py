@@ -132,6 +132,16 @@ def test_near_passages_are_not_asked_back_when_almost_sure() -> None:
     assert decision.kind is DecisionKind.ANSWER
 
 
+def test_pointing_at_nothing_is_asked_back_more_readily() -> None:
+    """ "How do I reset it" with nothing before: of several that can be reset, the customer chooses."""
+    several = found(5.0, 3.5, 3.4, probability=0.95)
+    plain, _ = decide(evidence(retrieval=several), DialogueState(), INTENTS, SHOP)
+    assert plain.kind is DecisionKind.ANSWER
+    pointing, _ = decide(evidence(retrieval=several, pointing=True), DialogueState(), INTENTS, SHOP)
+    assert pointing.kind is DecisionKind.ASK_BACK
+    assert len(pointing.options) == 3
+
+
 def test_doubtful_passage_is_offered_and_yes_answers_it() -> None:
     """Between doubt and the threshold the customer is asked whether this is what is meant."""
     doubt = found(5.0, 1.0, probability=0.5, threshold=0.8)

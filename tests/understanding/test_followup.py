@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assistant.records import Message, Role
-from assistant.understanding.followup import ResolvedQuery, leans_on_history, resolve
+from assistant.understanding.followup import ResolvedQuery, leans_on_history, points_back, resolve
 
 HISTORY = (
     Message(Role.CUSTOMER, "How long do I have to send an order back?"),
@@ -71,3 +71,17 @@ def test_any_text_is_resolved(text: str) -> None:
     """Nothing a customer types breaks it, and the words asked are always in the query."""
     assert resolve(text, HISTORY).text.endswith(text)
     assert isinstance(leans_on_history(text), bool)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("how do i reset it", True),
+        ("Can I return this?", True),
+        ("is it open today", False),
+        ("reset the hub", False),
+    ],
+)
+def test_acting_on_something_unnamed_points_back(text: str, expected: bool) -> None:
+    """A verb with a bare "it" behind it needs to know what is meant; other uses of "it" do not."""
+    assert points_back(text) is expected
