@@ -59,8 +59,8 @@ class Fusion:
     first: Weights = Weights(dense=1.0, sentence=0.5, question=1.0, lexical=0.4)
     final: Weights = Weights(dense=1.0, sentence=0.5, question=1.0, lexical=0.4)
     least: int = 2
-    most: int = 6
-    coverage: float = 0.95
+    most: int = 4
+    coverage: float = 0.9
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Fusion:
