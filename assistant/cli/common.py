@@ -107,6 +107,8 @@ def read_settings(verbose: int, *, service: bool = False, **flags: Any) -> Setti
     handler.setLevel(level)  # some libraries set their own logger to DEBUG
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=level)
+    for chatty in ("faiss", "bm25s"):  # they tell how they load and index, even without fault
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     return settings
 
 

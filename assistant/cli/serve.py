@@ -34,7 +34,7 @@ def serve_command(host: str | None, port: int | None, data: Path | None, verbose
             click.echo(
                 f"serving http://{shown}:{server.port}/ (websocket at /ws)\n"
                 f"snapshot {facts['snapshot']} with {facts['passages']} passages\n"
-                f"encoder {facts['encoder']}\n"
+                f"{facts['encoder']}\n"
                 f"ready after {time.perf_counter() - started:.1f} s",
                 err=True,
             )
