@@ -43,11 +43,15 @@ class CitationFilter:
     def feed(self, piece: str) -> str:
         """Take a piece; returns what may be shown now, possibly nothing."""
         self._raw.append(piece)
-        text = _MARKER.sub("", self._held + piece)
-        begun = _MARKER_BEGUN.search(text)
-        cut = begun.start() if begun else len(text)
-        self._held = text[cut:]
-        return text[:cut]
+        buffer = self._held + piece
+        shown, end = [], 0
+        for marker in _MARKER.finditer(buffer):
+            shown.append(buffer[end : marker.start()])
+            end = marker.end()
+        begun = _MARKER_BEGUN.search(buffer, end)
+        cut = begun.start() if begun else len(buffer)
+        self._held = buffer[cut:]
+        return "".join([*shown, buffer[end:cut]])
 
     def finish(self) -> str:
         """What was still held back; trailing white space is dropped."""

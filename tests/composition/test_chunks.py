@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from assistant.composition.chunks import CitationFilter, cited_numbers, pieces, without_citations
@@ -31,6 +31,7 @@ def test_markers_vanish_wherever_the_stream_is_cut() -> None:
             assert cited_numbers(stream.raw) == [1, 2, 3]
 
 
+@example(["[1", "[1]", "]"])
 @given(st.lists(st.text(alphabet="ab [12]", max_size=6)))
 def test_stream_and_whole_text_agree(cuts: list[str]) -> None:
     """Filtering piece by piece shows what filtering the whole would, but for space at the end."""
