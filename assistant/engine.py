@@ -162,7 +162,7 @@ class Engine:
             normalise(text),
             vector,
             query=resolved.text,
-            history=history if resolved.used_history else (),
+            history=history,
             accepted_wrong=base.accepted_wrong,
         )
 
@@ -262,7 +262,7 @@ class Engine:
             state.question if chosen else text,
             vectors[-1],
             query=query,
-            history=request.history if resolved.used_history else (),
+            history=request.history,
             accepted_wrong=base.accepted_wrong,
         )
         if chosen:
