@@ -161,6 +161,7 @@ def started_server(data: Path) -> Iterator[tuple[str, int, float]]:
     """A server process: its websocket's address, its process id, and seconds from start to an answered hello."""
     environment = {**os.environ, "ASSISTANT_MAX_MESSAGES_PER_MINUTE": "1000000"}
     before = time.perf_counter()
+    log: threading.Thread | None = None
     process = subprocess.Popen(
         [sys.executable, "-m", "assistant", "serve", "--port", "0", "--data", str(data)],
         env=environment,
@@ -176,7 +177,8 @@ def started_server(data: Path) -> Iterator[tuple[str, int, float]]:
                 break
         else:
             raise RuntimeError("the server did not start")
-        threading.Thread(target=shutil.copyfileobj, args=(process.stderr, sys.stderr), daemon=True).start()
+        log = threading.Thread(target=shutil.copyfileobj, args=(process.stderr, sys.stderr), daemon=True)
+        log.start()
 
         async def hello() -> None:
             await (await greet(url)).close()
@@ -186,6 +188,10 @@ def started_server(data: Path) -> Iterator[tuple[str, int, float]]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
+        if log is not None:
+            log.join(timeout=10)
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def read_questions(data: Path) -> list[str]:
