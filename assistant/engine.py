@@ -303,8 +303,9 @@ class Engine:
         """Values in the utterance for the first intent and for the pending one."""
         today = self._today(base)
         found: dict[str, str] = {}
+        intents = base.intent_by_name
         for name in (reading.ranked[0].name if reading.ranked else "", state.intent):
-            intent = base.intent_by_name.get(name)
+            intent = intents.get(name)
             found |= find_slots(
                 text,
                 intent.slots if intent else (),
@@ -371,7 +372,7 @@ class Engine:
             _LOG.warning("skill %s failed: %s", decision.action, error or "no answer in time")
             shop = base.knowledge.shop
             outcome = SkillOutcome(
-                f"I can't reach our order system right now, so I can't say. Please try again in a few minutes. "
+                f"I can't reach the system behind this right now, so I can't say. Please try again in a few minutes. "
                 f"{shop.handover_offer}"
             )
         slots = {name: value for name, value in state.slots.items() if name not in outcome.invalid}

@@ -223,7 +223,7 @@ def _fresh(
             return _ask_back(evidence.text, _offered(close), why, replace(state, misses=0))
         why = f"probability {retrieval.probability:.3f} reaches {retrieval.threshold:.3f}"
         return (
-            Decision(DecisionKind.ANSWER, why, passages=answering(retrieval)),
+            Decision(DecisionKind.ANSWER, why, passages=retrieval.ranked[:1]),
             replace(state, misses=0),
         )
     if retrieval.probability >= _DOUBTFUL:
@@ -388,11 +388,6 @@ def near_passages(retrieval: Retrieval, within: float) -> tuple[ScoredPassage, .
 
 def _offered(passages: Sequence[ScoredPassage]) -> tuple[Option, ...]:
     return tuple(Option(item.passage.title, passage=item.passage.id) for item in passages)
-
-
-def answering(retrieval: Retrieval) -> tuple[ScoredPassage, ...]:
-    """The passages that a reply is made from."""
-    return retrieval.ranked[:1]
 
 
 def _of_intent(slots: Mapping[str, str], intent: Intent) -> dict[str, str]:
