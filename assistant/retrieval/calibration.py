@@ -15,18 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.records import ScoredPassage
+from assistant.text import words
 
-FEATURES = ("best", "margin", "mass", "logit", "dense", "lexical")
+FEATURES = ("best", "margin", "mass", "logit", "dense", "lexical", "words")
 
 
-def features(ranked: Sequence[ScoredPassage]) -> NDArray[np.float64]:
-    """Describe a ranking by the numbers named in FEATURES, shape (len(FEATURES),).
+def features(question: str, ranked: Sequence[ScoredPassage]) -> NDArray[np.float64]:
+    """Describe a question and its ranking by the numbers named in FEATURES, shape (len(FEATURES),).
 
     Where a cross-encoder has read some of the passages, these are described.
 
     best: highest fused score; margin: its lead over the second; mass: log of the summed exponentials of the
     cross-encoder's logits, to be held against 0 for "no passage"; logit: that of the first; dense, lexical: the highest
-    of each. Without a reranker mass and logit are 0, and the constants fitted for that case give them no weight.
+    of each; words: log of the number of words and one, as every score grows with the length of a question that has
+    no answer. Without a reranker mass and logit are 0, and the constants fitted for that case give them no weight.
     """
     if not ranked:
         return np.zeros(len(FEATURES))
@@ -43,6 +45,7 @@ def features(ranked: Sequence[ScoredPassage]) -> NDArray[np.float64]:
             first.rerank or 0.0,
             max(item.dense for item in read),
             max(item.lexical for item in read),
+            np.log1p(len(words(question))),
         ]
     )
 
@@ -68,11 +71,11 @@ class Calibration:
     follow: float = 0.0
     curve: tuple[tuple[float, float], ...] = ()
 
-    def probability(self, ranked: Sequence[ScoredPassage]) -> float:
+    def probability(self, question: str, ranked: Sequence[ScoredPassage]) -> float:
         """Probability (0..1) that the first passage answers the question; 0 without candidates."""
         if not ranked:
             return 0.0
-        return float(sigmoid(self.log_odds(features(ranked))))
+        return float(sigmoid(self.log_odds(features(question, ranked))))
 
     def log_odds(self, described: NDArray[np.float64]) -> float:
         """Calibrated log-odds for the features of one ranking."""
@@ -90,7 +93,7 @@ class Calibration:
         return self.curve[-1][0] if self.curve else 1.0 - accepted_wrong
 
     def to_json(self) -> dict[str, Any]:
-        """The form stored in models/retrieval/calibration.json and in a snapshot."""
+        """The form stored in models/retrieval/ranking.json and in a snapshot."""
         return {
             "features": list(FEATURES),
             "weights": list(self.weights),

@@ -13,6 +13,7 @@ from assistant.protocols import Reranker, VectorIndex, Vectors
 from assistant.records import Message, Passage, PassageId, Retrieval, ScoredPassage, Unit, UnitKind
 from assistant.retrieval.calibration import Calibration
 from assistant.retrieval.lexical import LexicalIndex
+from assistant.retrieval.spelling import Spelling
 from assistant.retrieval.units import passage_sentences
 
 _DENSE_UNITS = 96  # nearest units looked at: about 20 passages, as a passage has a handful near each other
@@ -99,6 +100,7 @@ class PassageSearch:
         fusion: Fusion | None = None,
         reranker: Reranker | None = None,
         language: str = "en",
+        common_words: Sequence[str] = (),
     ) -> None:
         """Join the parts of a base.
 
@@ -111,6 +113,8 @@ class PassageSearch:
             fusion: weights of the scores.
             reranker: cross-encoder for the first candidates; None leaves the fused order.
             language: of the passages; decides on stemming.
+            common_words: of the language, in lower case, the most frequent first; mistyped words are corrected with
+                these and the base's own (spelling.py), without any nothing is corrected.
         """
         self._passages = tuple(passages)
         self._vectors = vectors
@@ -123,9 +127,13 @@ class PassageSearch:
         self._starts = np.searchsorted(self._owner, np.arange(len(self._passages) + 1))
         self._number = {passage.id: number for number, passage in enumerate(self._passages)}
         self._language = language
-        self._lexical = LexicalIndex(
-            [f"{p.title} {p.title} {' '.join(p.questions)} {p.text}" for p in self._passages], language
-        )
+        texts = [f"{p.title} {p.title} {' '.join(p.questions)} {p.text}" for p in self._passages]
+        self._lexical = LexicalIndex(texts, language)
+        self._spelling = Spelling(texts, common_words)
+
+    def corrected(self, text: str) -> str:
+        """A customer's words with the mistyped ones set right; what is searched and embedded."""
+        return self._spelling.corrected(text)
 
     def search(
         self,
@@ -157,7 +165,8 @@ class PassageSearch:
         scored = [self._score(number, vector, lexical, muted_units) for number in candidates]
         scored.sort(key=lambda passage: -passage.score)
         scored = self._order(question, history, scored)[:_RESULTS]
-        return Retrieval(query or question, tuple(scored), self._calibration.probability(scored), threshold)
+        probability = self._calibration.probability(question, scored)
+        return Retrieval(query or question, tuple(scored), probability, threshold)
 
     def including(self, retrieval: Retrieval, wanted: PassageId, vector: NDArray[np.float32]) -> Retrieval:
         """The same ranking with a passage of this base added at the end if it is missing."""

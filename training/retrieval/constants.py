@@ -7,8 +7,7 @@ calibration to a probability, the curve from a tolerance to a threshold, and the
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,112 +19,35 @@ from scipy.special import expit, logsumexp
 from sklearn.linear_model import LogisticRegression
 
 from assistant.protocols import Embedder, Reranker
-from assistant.records import Message, Passage, PassageId, PassageKind, Role, ScoredPassage
+from assistant.records import ScoredPassage
 from assistant.retrieval.base_calibration import hidden_log_odds
 from assistant.retrieval.calibration import FEATURES, Calibration, features
-from assistant.retrieval.search import Fusion, PassageSearch, Weights
-from assistant.retrieval.units import passage_units
-from assistant.storage.vector_index import FaissIndex
-from assistant.understanding.followup import resolve
-from training.retrieval.corpus import Business
+from assistant.retrieval.search import Fusion, Weights
+from training.retrieval.corpus import VALIDATION, Business
+from training.retrieval.observations import Observation, Observatory, as_served, build_search, passages_of
 
-_LOG = logging.getLogger(__name__)
-ANSWERABLE = ("answer", "facts", "upset", "followup", "multi")
-HIDDEN_WEIGHT = 0.1  # of a question whose passages are hidden, beside a real one
-_UNCALIBRATED = Calibration((0.0,) * len(FEATURES), 0.0)
+Floats = NDArray[np.float64]
+Sight = Callable[[Reranker | None], Observatory]
 _SCORES = ("dense", "sentence", "question", "lexical", "logit")
 _CURVE_POINTS = 60
-# Weights are fitted on more candidates than are read in serving: with the few alone they fit worse
-# (R@1 on validation 0.810 against 0.824).
-_DEEP: dict[str, Any] = {"least": 3, "most": 10, "coverage": 0.98}
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
-    """What the search brought for one question.
+class Emphasis:
+    """How much an observation counts when the slopes of the calibration are fitted; a real question counts 1.
 
     Attributes:
-        ranked: candidates.
-        right: ids that answer; empty for a question that the base cannot answer.
-        weight: how much it counts.
+        hidden: a question whose passages are hidden.
+        unanswerable: a question that was written to have no answer; one in eight of the corpus is.
+        used: names of the features that may have a weight.
     """
 
-    business: str
-    ranked: tuple[ScoredPassage, ...]
-    right: frozenset[str]
-    weight: float
-
-    def answered(self, ranked: Sequence[ScoredPassage]) -> bool:
-        """Whether the first of a ranking answers."""
-        return bool(ranked) and ranked[0].passage.id in self.right
+    hidden: float = 0.3
+    unanswerable: float = 3.0
+    used: tuple[str, ...] = FEATURES
 
 
-def passages_of(business: Business) -> list[Passage]:
-    """The base as an ingest would read it."""
-    return [
-        Passage(
-            PassageId(item.id),
-            item.title,
-            item.text,
-            PassageKind.FACTS if item.text.count("; ") > 2 and item.text.count(": ") > 2 else PassageKind.FAQ,
-        )
-        for item in business.passages
-    ]
-
-
-def build_search(
-    business: Business,
-    embedder: Embedder,
-    reranker: Reranker | None,
-    fusion: Fusion,
-    calibration: Calibration = _UNCALIBRATED,
-) -> PassageSearch:
-    """The serving search over one business."""
-    passages = passages_of(business)
-    units = passage_units(passages)
-    vectors = embedder.embed([unit.text for unit in units])
-    return PassageSearch(
-        passages,
-        units,
-        vectors,
-        FaissIndex.build(vectors),
-        calibration=calibration,
-        fusion=fusion,
-        reranker=reranker,
-    )
-
-
-def observe(
-    businesses: Sequence[Business],
-    embedder: Embedder,
-    reranker: Reranker | None,
-    fusion: Fusion,
-    noise: Callable[[str], str] = str,
-) -> list[Observation]:
-    """Ask all questions, each answerable one a second time with its passages hidden."""
-    found = []
-    for business in businesses:
-        search = build_search(business, embedder, reranker, fusion)
-        for question in business.questions:
-            if question.kind not in (*ANSWERABLE, "unanswerable"):
-                continue
-            history = [Message(Role(role), text) for role, text in question.history]
-            text = noise(question.text)
-            resolved = resolve(text, history)
-            vector = embedder.embed([resolved.text])[0]
-            right = frozenset(business.passages[place].id for place in question.answers)
-            variants = [(frozenset[int](), right, 1.0)]
-            if right:
-                variants.append((frozenset(question.answers), frozenset[str](), HIDDEN_WEIGHT))
-            for hidden, answers, weight in variants:
-                ranked = search.search(
-                    text, vector, query=resolved.text, history=history, hidden=hidden
-                ).ranked
-                found.append(Observation(business.name, ranked, answers, weight))
-    return found
-
-
-def scores_of(ranked: Sequence[ScoredPassage]) -> NDArray[np.float64]:
+def scores_of(ranked: Sequence[ScoredPassage]) -> Floats:
     """Scores as (candidates, 5), columns as in _SCORES."""
     return np.array(
         [[item.dense, item.sentence, item.question, item.lexical, item.rerank or 0.0] for item in ranked]
@@ -143,7 +65,7 @@ def fit_weights(observations: Sequence[Observation], start: Sequence[float], pul
     origin = np.array(start, float)
     used = origin != 0.0
 
-    def loss(free: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(free: Floats) -> tuple[float, Floats]:
         weights = np.where(used, free, 0.0)
         value, slope = 0.0, np.zeros_like(weights)
         for rows, right in lists:
@@ -161,45 +83,91 @@ def fit_weights(observations: Sequence[Observation], start: Sequence[float], pul
     return Weights(**{name: float(f"{value:.5g}") for name, value in zip(_SCORES, fitted, strict=True)})
 
 
-def reorder(ranked: Sequence[ScoredPassage], weights: Weights) -> list[ScoredPassage]:
-    """A ranking under other final weights; what the cross-encoder has not read stays behind."""
-    read = [item for item in ranked if item.rerank is not None] or list(ranked)
-    rest = [item for item in ranked if item.rerank is None][: len(ranked) - len(read)]
-    read = [replace(item, score=weights.total(item)) for item in read]
-    return sorted(read, key=lambda item: -item.score) + rest
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Observations as the calibration sees them; one row each.
+
+    Attributes:
+        rows: features.
+        right: whether the first passage answers.
+        kind: of the question, or "hidden".
+        owner: business.
+    """
+
+    rows: Floats
+    right: NDArray[np.bool_]
+    kind: NDArray[np.str_]
+    owner: NDArray[np.str_]
+
+    @classmethod
+    def of(cls, observations: Sequence[Observation], fusion: Fusion) -> Sample:
+        """As the rankings would be served."""
+        ranked = [as_served(one.ranked, fusion) for one in observations]
+        return cls(
+            np.array(
+                [features(one.question, items) for one, items in zip(observations, ranked, strict=True)]
+            ),
+            np.array([one.answered(items) for one, items in zip(observations, ranked, strict=True)]),
+            np.array([one.kind for one in observations]),
+            np.array([one.business for one in observations]),
+        )
+
+    @property
+    def real(self) -> NDArray[np.bool_]:
+        """Questions as they were asked."""
+        return self.kind != "hidden"
 
 
-def fit_calibration(observations: Sequence[Observation], weights: Weights) -> Calibration:
-    """Logistic regression on the features, with the curve from predictions for businesses left out in turn."""
-    ranked = [reorder(one.ranked, weights) for one in observations]
-    rows = np.array([features(items) for items in ranked])
-    right = np.array([one.answered(items) for one, items in zip(observations, ranked, strict=True)])
-    weight = np.array([one.weight for one in observations])
-    owner = np.array([one.business for one in observations])
+def fit_slopes(
+    sample: Sample, chosen: NDArray[np.bool_], emphasis: Emphasis = Emphasis()
+) -> tuple[Floats, float]:
+    """Weights of the features and bias, from the chosen rows.
 
-    def fit(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
-        spread = rows[chosen].std(0) + 1e-9
-        model = LogisticRegression(C=1.0, max_iter=5000)
-        model.fit(rows[chosen] / spread, right[chosen], sample_weight=weight[chosen])
-        return model.coef_[0] / spread, float(model.intercept_[0])
+    The slopes are fitted with hidden and unanswerable questions emphasised, so that they learn what a missing answer
+    looks like; scale and bias then on the real questions alone, every business alike, so that the probability means
+    what it says.
+    """
+    used = np.isin(FEATURES, emphasis.used)
+    weight = np.ones(len(sample.kind))
+    weight[sample.kind == "hidden"] = emphasis.hidden
+    weight[sample.kind == "unanswerable"] = emphasis.unanswerable
+    rows = np.where(used, sample.rows, 0.0)
+    spread = rows[chosen].std(0) + 1e-9
+    model = LogisticRegression(C=1.0, max_iter=5000)
+    model.fit(rows[chosen] / spread, sample.right[chosen], sample_weight=weight[chosen])
+    slopes = model.coef_[0] / spread
+    real = chosen & sample.real
+    sizes = {name: int((sample.owner[real] == name).sum()) for name in set(sample.owner[real])}
+    alike = np.array([1.0 / sizes[name] for name in sample.owner[real]])
+    alike *= len(alike) / alike.sum()
+    scale = LogisticRegression(C=1e3, max_iter=1000)
+    scale.fit((rows[real] @ slopes)[:, None], sample.right[real], sample_weight=alike)
+    factor = float(scale.coef_[0, 0])
+    return np.where(used, factor * slopes, 0.0), float(scale.intercept_[0])
 
-    probability = np.zeros(len(rows))
-    for name in sorted(set(owner)):
-        held = owner == name
-        coefficients, bias = fit(~held)
-        probability[held] = expit(rows[held] @ coefficients + bias)
-    coefficients, bias = fit(np.ones(len(rows), bool))
-    real = weight == 1.0
+
+def left_out(sample: Sample, emphasis: Emphasis = Emphasis()) -> Floats:
+    """Probability of every row, by a fit on the other businesses."""
+    probability = np.zeros(len(sample.right))
+    for name in sorted(set(sample.owner)):
+        held = sample.owner == name
+        slopes, bias = fit_slopes(sample, ~held, emphasis)
+        probability[held] = expit(sample.rows[held] @ slopes + bias)
+    return probability
+
+
+def fit_calibration(sample: Sample, emphasis: Emphasis = Emphasis()) -> Calibration:
+    """The calibration of all businesses, with the curve from predictions for businesses left out in turn."""
+    probability = left_out(sample, emphasis)
+    slopes, bias = fit_slopes(sample, np.ones(len(sample.right), bool), emphasis)
     return Calibration(
-        tuple(float(f"{value:.6g}") for value in coefficients),
+        tuple(float(f"{value:.6g}") for value in slopes),
         float(f"{bias:.6g}"),
-        curve=operating_curve(probability[real], right[real]),
+        curve=operating_curve(probability[sample.real], sample.right[sample.real]),
     )
 
 
-def operating_curve(
-    probability: NDArray[np.float64], right: NDArray[np.bool_]
-) -> tuple[tuple[float, float], ...]:
+def operating_curve(probability: Floats, right: NDArray[np.bool_]) -> tuple[tuple[float, float], ...]:
     """Thresholds with the share of wrong answers among those given from there on, never rising."""
     points = []
     for threshold in np.linspace(0.02, 0.98, _CURVE_POINTS):
@@ -214,48 +182,73 @@ def operating_curve(
     return tuple(smooth)
 
 
-def reference_of(
+def hidden_means(
     businesses: Sequence[Business],
     embedder: Embedder,
     reranker: Reranker | None,
     fusion: Fusion,
     calibration: Calibration,
-) -> float:
-    """Usual mean log-odds of hidden-passage questions, over businesses."""
-    means = []
+) -> dict[str, float]:
+    """Mean log-odds of questions whose passage is hidden, by business; what a base's own shift goes by."""
+    found = {}
     for business in businesses:
         search = build_search(business, embedder, reranker, fusion, calibration)
-        means.append(float(np.mean(hidden_log_odds(search, passages_of(business), embedder))))
-    return float(np.mean(means))
+        found[business.name] = float(np.mean(hidden_log_odds(search, passages_of(business), embedder)))
+    return found
+
+
+def fit_fusion(businesses: Sequence[Business], reranker: Reranker | None, observatory: Sight) -> Fusion:
+    """Weights of both orders, on the validation businesses."""
+    first = fit_weights(
+        observatory(None).observe(businesses, Fusion(), hide=False), (10.0, 5.0, 10.0, 4.0, 0.0)
+    )
+    if reranker is None:
+        return Fusion(first, first)
+    seen = observatory(reranker).observe(businesses, Fusion(first, first))
+    return Fusion(first, fit_weights(seen, (1.0, 1.0, 1.0, 0.5, 1.0)))
 
 
 def fit_constants(
-    businesses: Sequence[Business], embedder: Embedder, reranker: Reranker | None, follow: float = 0.5
+    businesses: Sequence[Business],
+    embedder: Embedder,
+    reranker: Reranker | None,
+    observatory: Sight,
+    fusion: Fusion | None = None,
+    follow: float = 0.0,
 ) -> dict[str, Any]:
-    """Everything in ranking.json for one way of serving; `follow` as in `Calibration`."""
-    first = fit_weights(observe(businesses, embedder, None, Fusion()), (10.0, 5.0, 10.0, 4.0, 0.0))
-    served = Fusion()
-    fusion = Fusion(first, first, **_DEEP)
-    observations = observe(businesses, embedder, reranker, fusion)
-    final = first
-    if reranker is not None:
-        final = fit_weights(observations, (1.0, 1.0, 1.0, 0.5, 1.0))
-    fusion = Fusion(first, final, served.least, served.most, served.coverage)
-    calibration = fit_calibration(observations, final)
+    """Everything in ranking.json for one way of serving.
+
+    Args:
+        businesses: of the part "calibration".
+        embedder, reranker: as served.
+        observatory: gives the observatory for a reranker.
+        fusion: weights to keep; fitted on the validation businesses if None.
+        follow: as in `Calibration`.
+    """
+    if fusion is None:
+        chosen = [business for business in businesses if business.name in VALIDATION]
+        fusion = fit_fusion(chosen, reranker, observatory)
+    seen = observatory(reranker).observe(businesses, Fusion(fusion.first, fusion.first))
+    calibration = fit_calibration(Sample.of(seen, fusion))
     if follow:
-        reference = reference_of(businesses, embedder, reranker, fusion, calibration)
-        calibration = replace(calibration, reference=float(f"{reference:.5g}"), follow=follow)
-    _LOG.info("%s: %s %s", "with cross-encoder" if reranker else "alone", fusion, calibration.weights)
-    return {
-        "fusion": {
-            "least": fusion.least,
-            "most": fusion.most,
-            "coverage": fusion.coverage,
-            "first": asdict(first),
-            "final": asdict(final),
-        },
-        "calibration": calibration.to_json(),
-    }
+        means = hidden_means(businesses, embedder, reranker, fusion, calibration)
+        reference = float(f"{np.mean(list(means.values())):.5g}")
+        calibration = replace(calibration, reference=reference, follow=follow)
+    return {"fusion": asdict(fusion), "calibration": calibration.to_json()}
+
+
+def kept_fusion(file: Path, key: str, models: Mapping[str, str]) -> Fusion | None:
+    """The weights in ranking.json, if they were fitted for these models.
+
+    They decide what the cross-encoder reads, and so what the calibration is fitted on; more businesses for the
+    calibration leave them alone.
+    """
+    if not file.is_file():
+        return None
+    stored: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if any(stored["about"][name] != identity for name, identity in models.items()):
+        return None
+    return Fusion.from_json(stored[key]["fusion"])
 
 
 def write_constants(file: Path, constants: dict[str, Any], about: dict[str, Any]) -> None:

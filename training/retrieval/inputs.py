@@ -1,4 +1,4 @@
-"""From texts to token ids: the same formats in training and in serving (see SERVING.md)."""
+"""From texts to rows of token ids for training, by the formats of the serving back-ends."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
-CLS, SEP = 101, 102
-QUERY_TOKENS = 64
-PASSAGE_TOKENS = 128
+from assistant.backends.onnx_body import CLS, PASSAGE_TOKENS, QUERY_TOKENS, SEP, WordPieces
+
 # Markers before the turns of the history; plain words, so that no token has to be added.
 MARKS = {"customer": "customer:", "assistant": "agent:"}
 ASK = "question:"
@@ -20,14 +18,12 @@ ASK = "question:"
 class Inputs:
     """Token ids of questions and passages, without special tokens."""
 
-    def __init__(self, tokenizer_file: Path) -> None:
-        self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+    def __init__(self, folder: Path) -> None:
+        self._pieces = WordPieces(folder)
 
     def ids(self, text: str) -> list[int]:
         """Word pieces of a text, no special tokens, not cut."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return self._pieces.ids([text])[0]
 
     def query(self, text: str, history: Sequence[tuple[str, str]] = ()) -> list[int]:
         """At most QUERY_TOKENS ids: the question in full if it fits, before it as much of the history's end."""

@@ -133,7 +133,8 @@ def train(
         mixed.resume(checkpoint)
         log(f"resumed at step {mixed.step_count}")
     mixed.twin.train()
-    workers = Workers(2 if next(mixed.twin.parameters()).device.type == "cpu" else 1)
+    on_cpu = next(mixed.twin.parameters()).device.type == "cpu"
+    workers = Workers(len(os.sched_getaffinity(0)) if on_cpu else 1)
     total, count = 0.0, 0
     while mixed.step_count < steps:
         gradients, loss = workers.gradients(mixed.twin, parts_of_step(mixed.step_count))
