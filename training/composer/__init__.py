@@ -1,0 +1,1 @@
+"""Training of the composer, the small language model that writes the replies."""

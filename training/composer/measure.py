@@ -1,0 +1,111 @@
+"""What a model's replies are worth, on businesses it was not trained on."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerFast
+
+from assistant.backends.composer_model import ComposerForCausalLM
+from assistant.evaluation.figures import rouge_l, token_f1, ungrounded_values
+from training.composer.augment import Base, numbered, used, without_ids
+from training.composer.decode import greedy
+from training.composer.encoding import Encoder, Task
+from training.composer.tokenizer import END
+
+ANSWERED = ("answer", "followup", "multi", "facts", "upset")
+SOURCES = 3
+_NUMBERS = re.compile(r"\[(\d)\]")
+_DECLINES = re.compile(
+    r"(?:don't|do not|can't|cannot|couldn't|not able to|no|nothing|haven't|not|isn't) .{0,40}(?:information|know|find|"
+    r"tell you|details|answer|anything|sure|covered|have|guess|see)|rather not|unable to|colleague",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A question as it was put to the model, and what came out."""
+
+    id: str
+    kind: str
+    task: Task
+    reply: str
+
+
+def tasks(bases: Sequence[Base], seed: int) -> Iterator[tuple[str, str, Task]]:
+    """(id, kind, task) of every question that should be answered or declined: the right passages among distractors.
+
+    There are `SOURCES` sources, or as many as the reply needs, the nearest passages beside the right ones, in
+    random order; an unanswerable question gets the nearest.
+    """
+    for base in bases:
+        known = {passage.id: passage for passage in base.business.passages}
+        for example in base.business.examples:
+            if example.kind not in (*ANSWERED, "unanswerable"):
+                continue
+            wanted = [known[i] for i in used(example)] if example.kind in ANSWERED else []
+            for i in base.near[example.id]:
+                if len(wanted) >= SOURCES:
+                    break
+                if base.business.passages[i] not in wanted:
+                    wanted.append(base.business.passages[i])
+            random.Random(f"{seed}-{example.id}").shuffle(wanted)
+            history = [(role, without_ids(text)) for role, text in example.history]
+            hinted = base.hinted(example, wanted)
+            yield example.id, example.kind, numbered(hinted, history, example.question, example.reply)
+
+
+def compose(
+    model: ComposerForCausalLM, tokenizer: PreTrainedTokenizerFast, bases: Sequence[Base], seed: int
+) -> list[Composed]:
+    """Let the model answer every question."""
+    encoder = Encoder(tokenizer)
+    items = list(tasks(bases, seed))
+    prompts = [encoder.prompt(task.sources, task.history, task.question) for _, _, task in items]
+    replies = greedy(model, prompts, tokenizer.convert_tokens_to_ids(END))
+    return [
+        Composed(id_, kind, task, tokenizer.decode(reply).strip())
+        for (id_, kind, task), reply in zip(items, replies, strict=True)
+    ]
+
+
+def figures(items: Sequence[Composed]) -> dict[str, float]:
+    """Figures over all items, fractions 0..1."""
+    answered = [item for item in items if item.kind in ANSWERED]
+    declined = [item for item in items if item.kind == "unanswerable"]
+    right = ours = theirs = ungrounded = 0
+    for item in answered:
+        cited, wanted = set(_NUMBERS.findall(item.reply)), set(_NUMBERS.findall(item.task.reply))
+        right, ours, theirs = right + len(cited & wanted), ours + len(cited), theirs + len(wanted)
+        grounds = [text for source in item.task.sources for text in source]
+        grounds += [item.task.question, *(text for _, text in item.task.history)]
+        ungrounded += bool(ungrounded_values(item.reply, grounds))
+    result = {
+        "n": len(answered),
+        "token_f1": _mean([token_f1(item.reply, item.task.reply) for item in answered]),
+        "rouge_l": _mean([rouge_l(item.reply, item.task.reply) for item in answered]),
+        "citation_precision": right / max(1, ours),
+        "citation_recall": right / max(1, theirs),
+        "ungrounded": ungrounded / len(answered),
+        "words": _mean([len(item.reply.split()) for item in answered]),
+        "declined": _mean([declines(item.reply) for item in declined]),
+        "wrongly_declined": _mean([declines(item.reply) for item in answered]),
+    }
+    for kind in ANSWERED:
+        own = [token_f1(item.reply, item.task.reply) for item in answered if item.kind == kind]
+        result[f"token_f1_{kind}"] = _mean(own)
+    return {name: round(value, 4) for name, value in result.items()}
+
+
+def declines(reply: str) -> bool:
+    """Whether a reply says that it does not know: nothing is cited in its first sentence, and it says so."""
+    first = re.split(r"(?<=[.!?])\s", reply, maxsplit=1)[0]
+    return not _NUMBERS.search(first) and bool(_DECLINES.search(reply)) and len(_NUMBERS.findall(reply)) < 2
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(1, len(values))
