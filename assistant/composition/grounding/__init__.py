@@ -1,0 +1,1 @@
+"""Nothing invented: what facts a text states, whether sources state them too, and how a reply is kept to that."""
