@@ -14,6 +14,8 @@ from dataclasses import dataclass
 _LEXICAL_WEIGHT = 0.4
 _NEAR_BEST = 0.2  # a second sentence is quoted when its score is this close to the best one's
 _MOST = 2
+_MOST_HINTS = 3
+_NEAR_HINT = 0.35
 _LEANS_BACK = re.compile(
     r"(?:it|its|this|that|these|those|they|them|their|he|she|then|otherwise|after that|before that|in that case|"
     r"in this case|in both cases|either way|there|both|such)\b(?!\s+(?:is|are) (?:a|an|no|two|three)\b)",
@@ -58,3 +60,19 @@ def choose_sentences(
         if position and position - 1 not in chosen and _LEANS_BACK.match(sentences[position]):
             chosen.add(position - 1)
     return sorted(chosen)
+
+
+def choose_hints(totals: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """Choose the sentences of all sources that bear on the question most, for a composer to look at first.
+
+    Args:
+        totals: score of each sentence, by source; higher is nearer to the question.
+
+    Returns: (position of the source, position of the sentence), the nearest first, at most three.
+    """
+    ranked = sorted(
+        (-total, source, place) for source, row in enumerate(totals) for place, total in enumerate(row)
+    )
+    return [
+        (source, place) for total, source, place in ranked[:_MOST_HINTS] if total <= ranked[0][0] + _NEAR_HINT
+    ]

@@ -1,0 +1,238 @@
+"""Continuous batching: one thread owns the model, replies of many conversations advance together.
+
+A reply joins between two steps, when its prompt is read into a free row, and leaves its row when it ends. One
+prompt is read between two steps at most, so that running replies never wait for more than one.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from assistant.backends.generation.language_model import LanguageModel
+from assistant.errors import BackendError
+from assistant.protocols import TokenConstraint
+
+_LOG = logging.getLogger(__name__)
+
+
+class End(StrEnum):
+    """Why a reply has no more tokens."""
+
+    END = "end"  # the model ended it
+    LENGTH = "length"
+    DEADLINE = "deadline"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One reply under way; what the batch's thread and the caller share.
+
+    Attributes:
+        prompt: token ids to begin with.
+        most: tokens after which the reply is cut.
+        stop: set by the caller to end the reply at the next token.
+        latest_start: `time.monotonic` after which it need not begin any more.
+        arrived: token ids, then an `End` or an error.
+        began: `time.perf_counter` when its prompt was taken up, 0 before.
+    """
+
+    prompt: Sequence[int]
+    most: int
+    stop: threading.Event
+    latest_start: float
+    constraint: TokenConstraint | None = None
+    arrived: queue.SimpleQueue[int | End | BackendError] = field(default_factory=queue.SimpleQueue)
+    began: float = 0.0
+    left: bool = False
+    _last: int = 0
+    _tokens: int = 0
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether the caller has stopped it or gone away."""
+        return self.left or self.stop.is_set()
+
+
+class Batch:
+    """The model's thread. Safe to call from many threads."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        *,
+        rows: int,
+        waiting: int,
+        threads: int = 1,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            model: owned by the thread from now on.
+            rows: replies that advance together.
+            waiting: replies that may wait for a row; more are refused.
+            threads: threads inside one forward pass.
+            temperature: 0 takes the likeliest token; above, tokens are drawn.
+            seed: of the drawing.
+        """
+        self._model = model
+        self._rows = rows
+        self._most_waiting = waiting
+        self._temperature = temperature
+        self._draw = torch.Generator().manual_seed(seed)
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._cache = model.slots(rows)
+        self._active: list[Job] = []
+        self._thread = threading.Thread(target=self._run, args=(threads,), name="composer", daemon=True)
+        self._thread.start()
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Replies under way and replies waiting."""
+        return len(self._active), len(self._waiting)
+
+    def submit(self, job: Job) -> None:
+        """Queue a reply.
+
+        Raises: BackendError: too many are waiting, or the batch is closed.
+        """
+        with self._changed:
+            if self._closed:
+                raise BackendError("the composer is closed")
+            if len(self._waiting) >= self._most_waiting + max(0, self._rows - len(self._active)):
+                raise BackendError("the composer is busy", retryable=True)
+            self._waiting.append(job)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End all replies and the thread. May be called twice."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    # --- the thread ----------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def _run(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+        while self._wait():
+            try:
+                self._join_one()
+                self._advance()
+            except Exception as error:  # whatever it is, the next reply may go well
+                failed, self._active = self._active, []
+                self._fail(failed, error)
+        for job in (*self._active, *self._waiting):
+            job.arrived.put(BackendError("the composer is closed"))
+
+    def _wait(self) -> bool:
+        """Wait for work; False once the batch is closed."""
+        with self._changed:
+            while not (self._closed or self._waiting or self._active):
+                self._changed.wait()
+            return not self._closed
+
+    def _join_one(self) -> None:
+        """Read the prompt of the reply that waits longest, if there is a row for it."""
+        job = self._next()
+        if job is None:
+            return
+        row = len(self._active)
+        job.began = time.perf_counter()
+        try:
+            token = self._choose(job, self._model.read(self._cache, row, job.prompt))
+        except Exception as error:
+            self._fail([job], error)
+            return
+        self._active.append(job)
+        self._deliver(row, token)
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            now = time.monotonic()
+            for job in [job for job in self._waiting if job.unwanted or now > job.latest_start]:
+                self._waiting.remove(job)
+                late = BackendError("the composer had no time in time", retryable=True)
+                job.arrived.put(End.STOPPED if job.unwanted else late)
+            if self._waiting and len(self._active) < self._rows:
+                return self._waiting.popleft()
+            return None
+
+    def _advance(self) -> None:
+        """One more token for every reply under way."""
+        for row in reversed(range(len(self._active))):
+            if self._active[row].unwanted:
+                self._leave(row, End.STOPPED)
+        if not self._active:
+            return
+        logits = self._model.step(self._cache, [job._last for job in self._active])
+        for row in reversed(
+            range(len(self._active))
+        ):  # a row that leaves is refilled by the last, already served
+            try:
+                token = self._choose(self._active[row], logits[row])
+            except Exception as error:
+                self._fail([self._active[row]], error)
+                self._leave(row, End.STOPPED)
+            else:
+                self._deliver(row, token)
+
+    def _choose(self, job: Job, logits: Tensor) -> int:
+        """The next token of a reply, among those it may go on with."""
+        if job.constraint:
+            logits.numpy()[job.constraint.forbidden()] = -np.inf
+        if self._temperature:
+            weights = torch.softmax(logits / self._temperature, dim=-1)
+            token = int(torch.multinomial(weights, 1, generator=self._draw))
+        else:
+            token = int(logits.argmax())
+        if job.constraint:
+            job.constraint.advance(token)
+        return token
+
+    def _deliver(self, row: int, token: int) -> None:
+        job = self._active[row]
+        job._last, job._tokens = token, job._tokens + 1
+        if token in self._model.ends:
+            self._leave(row, End.END)
+            return
+        job.arrived.put(token)
+        full = len(job.prompt) + job._tokens >= self._model.columns
+        if job._tokens >= job.most or full:
+            self._leave(row, End.LENGTH)
+
+    def _leave(self, row: int, why: End) -> None:
+        """Free a row; the last one takes its place."""
+        last = len(self._active) - 1
+        self._active[row].arrived.put(why)
+        if row != last:
+            self._cache.move(last, row)
+            self._active[row] = self._active[last]
+        self._cache.clear(last)
+        self._active.pop()
+
+    def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
+        """End replies with an error; its text may quote a conversation, so only its kind and places are logged."""
+        places = "".join(traceback.format_tb(error.__traceback__))
+        _LOG.error("the composer failed: %s\n%s", type(error).__name__, places)
+        for job in jobs:
+            failure = BackendError(f"the composer failed: {type(error).__name__}")
+            failure.__cause__ = error
+            job.arrived.put(failure)
