@@ -1,0 +1,1 @@
+"""Speech: bytes of audio → samples → words → an utterance the shop can answer."""
