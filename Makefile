@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: serve chat test check format bench soak train-retrieval clean
+.PHONY: serve chat test test-client check format bench soak train-retrieval train-composer train-voice clean
 
 serve: $(VENV)/.runs $(DATA)/CURRENT
 	$(BIN)/assistant serve --data $(DATA)
@@ -18,6 +18,10 @@ chat: $(VENV)/.runs $(DATA)/CURRENT
 
 test: $(VENV)/.tests
 	$(BIN)/pytest
+
+# The pages in client/: needs Node 20 or newer, and Chromium for the end-to-end part.
+test-client: $(VENV)/.runs $(DATA)/CURRENT
+	ASSISTANT_BIN=$(abspath $(BIN))/assistant ASSISTANT=$(abspath $(BIN))/assistant ASSISTANT_DATA=$(abspath $(DATA)) client/scripts/test-all.sh
 
 check: $(VENV)/.tests
 	$(BIN)/ruff check .
@@ -32,10 +36,20 @@ bench: $(VENV)/.tests $(DATA)/CURRENT
 	$(BIN)/python -m benchmarks --data $(DATA)
 
 soak: $(VENV)/.tests
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,soak]'
 	$(BIN)/pytest -m soak --timeout 900 tests/soak
 
 train-retrieval: $(VENV)/.training
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m training.retrieval
+
+# Memory given back between two steps and taken again costs a third of the time.
+train-composer: $(VENV)/.training
+	OMP_NUM_THREADS=$$(nproc) MALLOC_MMAP_THRESHOLD_=2147483648 MALLOC_TRIM_THRESHOLD_=17179869184 \
+		$(BIN)/python -m training.composer tokenizer pretrain finetune export evaluate card
+
+train-voice: $(VENV)/.training
+	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m training.voice
+	$(BIN)/python -m training.voice evaluate --part test
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

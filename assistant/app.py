@@ -6,20 +6,23 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from assistant.backends.choice import choose_encoder, describe_encoder, open_encoder
-from assistant.composition.extractive import ExtractiveGenerator
+from assistant.backends.vosk_recognizer import VoskRecognizer
+from assistant.backends.word_list import common_words
+from assistant.composer import Composer
 from assistant.config import Settings
 from assistant.dialogue.defaults import with_default_intents
 from assistant.engine import Base, Engine
-from assistant.errors import AssistantError, ConfigError
+from assistant.errors import AssistantError, BackendError, ConfigError
 from assistant.protocols import Reranker
-from assistant.records import Knowledge
+from assistant.records import Device, DeviceState, Knowledge
 from assistant.retrieval.base_calibration import calibrate_base
 from assistant.retrieval.calibration import Calibration
 from assistant.retrieval.rivals import intent_floor
@@ -27,13 +30,18 @@ from assistant.retrieval.search import Fusion, PassageSearch
 from assistant.retrieval.selftest import titles_not_found
 from assistant.retrieval.units import passage_units
 from assistant.skill_set import SkillSet, vocabulary
+from assistant.skills.scan import best_code
 from assistant.storage.snapshots import DraftSnapshot, Snapshot, SnapshotStore
-from assistant.understanding.intents import IntentModel, fit_intents
+from assistant.understanding.intents import IntentModel, fit_intents, name_texts
+from assistant.understanding.upset import CALM, UpsetReader
+from assistant.voice.endpointing import TurnDetection
+from assistant.voice.service import Voice, VoiceRules
 
 if TYPE_CHECKING:
     from assistant.ingestion.pipeline import IngestReport, Progress
 
 _LOG = logging.getLogger(__name__)
+_PHOTOS_WAITING = 16  # photos that one thread reads one after the other, tens of milliseconds each
 _POLL_S = 1.0  # how often a running server looks for a new snapshot
 
 
@@ -49,11 +57,15 @@ class LiveEngine(Engine):
         self._reranker = open_reranker(settings)
         settings.data.mkdir(parents=True, exist_ok=True)
         self._skill_set = SkillSet(settings, embedder.embed, rehearsal=rehearsal)
+        self._photos = ThreadPoolExecutor(1, thread_name_prefix="photo")
+        self._photos_waiting = 0
+        self._composer = Composer(settings)
         super().__init__(
             self._base_of(snapshot),
             embedder=embedder,
-            generator=ExtractiveGenerator(),
+            generator=self._composer.generator,
             workers=settings.model_workers,
+            passages_read=settings.composer_passages,
         )
         self._warm_up()
 
@@ -69,8 +81,42 @@ class LiveEngine(Engine):
             "encoder": describe_encoder(self._settings, self.embedder),
             "reranker": self._reranker.identity if self._reranker else "none",
             "mode": self._settings.mode,
+            "composer": self._composer.identity,
             "accepted_wrong_answers": base.accepted_wrong,
         }
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What is on besides text: "scan" where there are products to scan."""
+        return frozenset({"scan"} & set(self.base.skills))
+
+    async def read_photo(self, photo: bytes) -> str:
+        """The code in a photo, "" if there is none; of several that of a product, or the one nearest the middle.
+
+        Raises: ProtocolError: it is no photo that can be read. BackendError: too many photos wait.
+        """
+        if self._photos_waiting >= _PHOTOS_WAITING:
+            raise BackendError("too many photos wait to be read; send this one again", retryable=True)
+        self._photos_waiting += 1
+        try:
+            codes = await asyncio.get_running_loop().run_in_executor(self._photos, self._read_codes, photo)
+        finally:
+            self._photos_waiting -= 1
+        return best_code(codes, self.knowledge.products, self._settings.shop_hosts)
+
+    def follow_devices(self, told: Callable[[Device, DeviceState], None]) -> None:
+        """Call `told`, on any thread, whenever a device tells its state; it must be quick and must not raise."""
+        self._skill_set.follow_devices(told)
+
+    def device_states(self, customer: str) -> Sequence[tuple[Device, DeviceState]]:
+        """What the devices that a customer may use have told last."""
+        return self._skill_set.device_states(customer)
+
+    def _read_codes(self, photo: bytes) -> tuple[str, ...]:
+        """Blocking."""
+        from assistant.backends.barcodes import BarcodeReader  # its libraries load with the first photo
+
+        return BarcodeReader().read(photo)
 
     async def watch(self) -> None:
         """Follow the store until cancelled; a snapshot that cannot be served is logged and left alone."""
@@ -92,6 +138,8 @@ class LiveEngine(Engine):
     def close(self) -> None:
         """End the threads and close the back-office."""
         super().close()
+        self._composer.close()
+        self._photos.shutdown(wait=True, cancel_futures=True)
         self._skill_set.close()
 
     def _reload(self) -> None:
@@ -110,6 +158,13 @@ class LiveEngine(Engine):
         """Everything that is served of a snapshot."""
         knowledge = snapshot.knowledge
         accepted = self._settings.accepted_wrong_answers
+        try:
+            calibration = Calibration.from_json(snapshot.calibration["passages"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"snapshot {snapshot.id} was made by another version of the assistant ({error}); run `assistant ingest "
+                f"{self._settings.knowledge}` again"
+            ) from error
         return Base(
             snapshot_id=snapshot.id,
             knowledge=knowledge,
@@ -117,13 +172,14 @@ class LiveEngine(Engine):
                 self._settings,
                 knowledge,
                 snapshot,
-                Calibration.from_json(snapshot.calibration["passages"]),
+                calibration,
                 self._reranker,
             ),
             intents=IntentModel(knowledge.intents, snapshot.intent_arrays),
             intent_floor=float(snapshot.calibration["intent_floor"]),
             skills=self._skill_set.skills(snapshot),
             vocabulary=vocabulary(knowledge),
+            upset=upset_reader(self._settings, knowledge.shop.language),
             accepted_wrong=knowledge.shop.accepted_wrong_answers if accepted is None else accepted,
         )
 
@@ -149,6 +205,40 @@ def build_engine(settings: Settings, *, rehearsal: bool = False) -> LiveEngine:
             f"nothing is ingested in {settings.data} yet; run `assistant ingest {settings.knowledge}` first"
         )
     return LiveEngine(settings, store, store.load(), rehearsal=rehearsal)
+
+
+def build_voice(settings: Settings) -> Voice | None:
+    """Load the speech models; None if there are none. Blocking, a second for each.
+
+    Raises: ConfigError: a folder in the settings holds no model. BackendError: a model is damaged.
+    """
+    folders = speech_models(settings)
+    if not folders:
+        return None
+    wanted = settings.voice
+    rules = VoiceRules(
+        threads=wanted.threads,
+        speakers=wanted.speakers,
+        detection=turn_detection(settings),
+        sure=wanted.sure,
+    )
+    return Voice({language: VoskRecognizer(folder) for language, folder in folders.items()}, rules)
+
+
+def speech_models(settings: Settings) -> Mapping[str, Path]:
+    """Folders of the speech models, by language; the project's own unless the settings name others."""
+    if settings.voice.models is not None:
+        return settings.voice.models
+    own = settings.models / "vosk-en"
+    return {"en": own} if own.is_dir() else {}
+
+
+def turn_detection(settings: Settings) -> TurnDetection | None:
+    """When an utterance ends by itself; None: not by itself."""
+    given = settings.voice.turn_detection
+    if given.type == "none":
+        return None
+    return TurnDetection(given.threshold, given.prefix_padding_ms, given.silence_duration_ms)
 
 
 def run_ingest(
@@ -188,6 +278,7 @@ def run_ingest(
         embedder=embedder,
         complete=with_default_intents,
         build_units=passage_units,
+        name_intents=name_texts,
         fit_intents=fit_intents,
         calibrate=calibrate,
         self_test=self_test,
@@ -224,6 +315,20 @@ def general_calibration(settings: Settings) -> Calibration:
     return Calibration.from_json(_constants(settings)["calibration"])
 
 
+def upset_reader(settings: Settings, language: str) -> UpsetReader:
+    """Who is upset in a language; nobody where the project has no model for it.
+
+    Raises: ConfigError: the file is damaged.
+    """
+    file = settings.models / "upset" / f"{language.partition('-')[0]}.json"
+    if not file.is_file():
+        return CALM
+    try:
+        return UpsetReader.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} is damaged ({error}); restore it from the project") from error
+
+
 def _constants(settings: Settings) -> Mapping[str, Any]:
     """Fusion weights and calibration that belong to the reranker in use."""
     file = settings.models / "retrieval" / "ranking.json"
@@ -251,4 +356,5 @@ def _search(
         fusion=Fusion.from_json(_constants(settings)["fusion"]),
         reranker=reranker,
         language=knowledge.shop.language,
+        common_words=common_words(knowledge.shop.language),
     )

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.records import Card, Knowledge, Message, Passage, Signal, Source, TurnEvent, TurnRequest
+from assistant.records import (
+    Card,
+    HeardWord,
+    Knowledge,
+    Message,
+    Passage,
+    Signal,
+    Source,
+    TurnEvent,
+    TurnRequest,
+)
 
 Vectors = NDArray[np.float32]
 
@@ -78,7 +88,8 @@ class GenerationRequest:
     """What a generator composes from: numbered sources (1-based in citations), history and question.
 
     `quotes` are the sources' own sentences that answer, in reading order: the reply of the approved mode, and
-    what a generator falls back on.
+    what a generator falls back on. `hints` are the sentences of all sources that bear on the question most.
+    `shop` and `tone` say who speaks, and how.
     """
 
     question: str
@@ -86,6 +97,25 @@ class GenerationRequest:
     quotes: tuple[Quote, ...] = ()
     history: tuple[Message, ...] = ()
     language: str = "en"
+    shop: str = ""
+    tone: str = ""
+    hints: tuple[Quote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationReport:
+    """How a reply came about; a generator may give one after its last piece.
+
+    Attributes:
+        generated: whether words of a language model are in the reply.
+        detail: figures for the trace, JSON-serialisable.
+        text: the whole reply as it must stand in the end, citation markers included, where that is not what the
+            pieces give: a sentence that was begun had to be replaced. Else None.
+    """
+
+    generated: bool
+    detail: Mapping[str, object] = field(default_factory=dict)
+    text: str | None = None
 
 
 class Generator(Protocol):
@@ -93,14 +123,72 @@ class Generator(Protocol):
 
     @property
     def generative(self) -> bool:
-        """True if the words come from a language model; the reply is then marked as AI-generated."""
+        """True if the words come from a language model; a `GenerationReport` says so for the single reply."""
 
-    def generate(self, request: GenerationRequest, stop: threading.Event) -> Iterator[str]:
+    def generate(self, request: GenerationRequest, stop: threading.Event) -> Iterator[str | GenerationReport]:
         """Yield pieces of the reply; a sentence stating a fact ends with citation markers like ` [1][2]`.
 
-        Ends at the next piece once `stop` is set. Blocking: iterate from an executor.
+        A `GenerationReport` may follow, as the last item. Ends at the next piece once `stop` is set.
+        Blocking: iterate from an executor. Safe to call from many threads.
         Raises: BackendError.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a chat model reads.
+
+    Attributes:
+        messages: (role, text), roles as in chat templates: "system", "user", "assistant".
+        documents: (title, text) of the numbered sources, for templates that take them; else they are in `messages`.
+        sources: how many of the request's sources, from the first on, the prompt still holds.
+    """
+
+    messages: tuple[tuple[str, str], ...]
+    documents: tuple[tuple[str, str], ...] = ()
+    sources: int = 0
+
+
+class PromptWriter(Protocol):
+    """Turns a request into what a chat model reads."""
+
+    def __call__(self, request: GenerationRequest, fits: Callable[[Prompt], bool]) -> Prompt:
+        """Write the prompt, leaving out what matters least until it `fits`.
+
+        Raises: BackendError: not even the question fits.
+        """
+
+
+class TokenConstraint(Protocol):
+    """What one reply may go on with; follows the reply token by token."""
+
+    def forbidden(self) -> NDArray[np.bool_]:
+        """Which tokens may not come next, at least one may: shape (length of the logits,), not to be changed."""
+
+    def advance(self, token_id: int) -> None:
+        """The reply went on with this token."""
+
+
+class ReplyFilter(Protocol):
+    """Checks and mends a reply on its way to the customer."""
+
+    def feed(self, piece: str) -> str:
+        """Take a piece; returns what may be shown now, possibly nothing."""
+
+    def finish(self) -> str:
+        """What was still held back."""
+
+    @property
+    def text(self) -> str:
+        """The reply as it must stand in the end, whatever was shown on the way."""
+
+    @property
+    def generated(self) -> bool:
+        """Whether words of the model are in it."""
+
+    @property
+    def report(self) -> Mapping[str, object]:
+        """What was checked and replaced, JSON-serialisable, for the trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +247,37 @@ class Skill(Protocol):
         doing the same twice changes nothing more.
         Raises: BackendError: the system behind it is down; the engine then says so honestly.
         """
+
+
+class Recognition(Protocol):
+    """One utterance being recognised; used from one thread at a time."""
+
+    def accept(self, samples: bytes) -> str:
+        """Take 16 kHz mono 16-bit PCM; returns all that has been heard so far.
+
+        Blocking: call from an executor.
+        Raises: BackendError: the samples cannot be processed.
+        """
+
+    def finish(self) -> tuple[HeardWord, ...]:
+        """All words of the utterance; to be called once. Blocking."""
+
+
+class Recognizer(Protocol):
+    """A speech model in memory, shared by all utterances. Safe from several threads."""
+
+    @property
+    def identity(self) -> str:
+        """Name of the model."""
+
+    def vocabulary(self) -> frozenset[str]:
+        """The words it can hear, lower-case; empty if that is not known. Blocking."""
+
+    def start(self) -> Recognition:
+        """Begin an utterance."""
+
+    def alternatives(self, samples: bytes, count: int) -> tuple[str, ...]:
+        """What an utterance may have been, likeliest first; recognises it anew. Blocking."""
 
 
 class TurnRunner(Protocol):

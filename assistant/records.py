@@ -266,8 +266,58 @@ class OrderChange:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRules:
+    """What the shop allows for orders: the table `[orders]` of shop.toml. Fees are in the shop's currency.
+
+    Attributes:
+        free_cancel_hours: for how long what is made to order can be cancelled free of charge.
+        cancel_refund_days: working days until the money of a cancelled order is back.
+        return_days: days after the delivery.
+        drop_off_days: days to hand a parcel in after a return was registered.
+        collection_days: working days until large goods are collected.
+        collection_fee: for large goods, unless something is wrong with them.
+        inspection_days: working days from the arrival of a return to the refund.
+        late_move_fee: for moving a delivery after `late_move_hour` of the working day before.
+        most_moves, most_days_moved: how often, and how far from the first day, a delivery may be moved.
+        driver_calls_minutes: before arriving.
+        windows, windows_saturday, windows_sunday: "08:00-12:00"; none on a day without deliveries.
+        mattress_category: category of goods with a trial of their own, "" for none.
+        mattress_nights, mattress_days: nights to try before a return, and days after which it is over.
+        device_categories: goods that must be removed from an account before they come back.
+        lock_category: of them, those that come back with keys and owner card.
+        sources: `document#title` of the passages behind the rules, by topic: "cancel", "delivery", "return",
+            "mattress", "made to order", "device".
+    """
+
+    free_cancel_hours: int
+    cancel_refund_days: int
+    return_days: int
+    drop_off_days: int
+    collection_days: int
+    collection_fee: float
+    inspection_days: int
+    late_move_fee: float
+    late_move_hour: int
+    most_moves: int
+    most_days_moved: int
+    driver_calls_minutes: int
+    windows: tuple[str, ...]
+    windows_saturday: tuple[str, ...] = ()
+    windows_sunday: tuple[str, ...] = ()
+    mattress_category: str = ""
+    mattress_nights: int = 0
+    mattress_days: int = 0
+    device_categories: tuple[str, ...] = ()
+    lock_category: str = ""
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Shop:
-    """Who answers: shop.toml. `hours` maps lower-case English weekday names to "HH:MM-HH:MM" or "closed"."""
+    """Who answers: shop.toml. `hours` maps lower-case English weekday names to "HH:MM-HH:MM" or "closed".
+
+    Without `orders` nothing about an order can be changed by chat.
+    """
 
     name: str = "the shop"
     language: str = "en"
@@ -280,6 +330,8 @@ class Shop:
     handover_offer: str = "Shall I pass you on to a colleague who can check this?"
     handover_outside_hours: str = ""
     handover_after_misses: int = 2
+    handover_after_upset: int = 2
+    orders: OrderRules | None = None
     accepted_wrong_answers: float = 0.05
 
 
@@ -373,11 +425,12 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One choice of an ask-back: what the customer sees, and what is meant (a passage or an intent)."""
+    """One choice of an ask-back: what the customer sees, and what is meant: a passage, an intent, or an utterance."""
 
     label: str
     passage: PassageId | None = None
     intent: str | None = None
+    utterance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +444,7 @@ class DialogueState:
         options: choices offered by the last reply.
         question: the customer's question that the options belong to.
         misses: consecutive turns that were declined.
+        upset: how upset the customer has been lately: one more for each upset utterance, one less for each calm one.
         tries: how often the awaited slot was asked for again.
     """
 
@@ -401,6 +455,7 @@ class DialogueState:
     question: str = ""
     misses: int = 0
     tries: int = 0
+    upset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +467,7 @@ class Decision:
         options: choices offered to the customer.
         action: name of the skill to run; with an empty name `reply` is sent as it stands.
         confirmed: the customer has said an explicit yes to what the skill asked.
+        closing: fixed words that follow the reply, such as the offer of a person.
     """
 
     kind: DecisionKind
@@ -423,6 +479,7 @@ class Decision:
     action: str = ""
     confirmed: bool = False
     reply: str = ""
+    closing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,6 +526,7 @@ class TurnRequest:
         session: id of the conversation, for skills that remember within it.
         signals: what the customer did with products in this session, oldest first.
         scan: a code that was scanned instead of anything being said; `text` is then what the history shows.
+        alternatives: what else the customer may have said; not empty if it was heard too unsurely to be answered.
     """
 
     text: str
@@ -479,11 +537,43 @@ class TurnRequest:
     session: str = ""
     signals: tuple[Signal, ...] = ()
     scan: str = ""
+    alternatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeardWord:
+    """A word that was recognised: when, in seconds from the beginning of the audio, and how surely (0..1)."""
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said.
+
+    Attributes:
+        text: as it is answered, with the shop's own words put right; "" if nothing was said.
+        raw: as the recogniser heard it.
+        words: the words of `raw`.
+        confidence: how surely it was heard, 0..1, by the length of the words.
+        seconds: length of the audio.
+        alternatives: what it may have been as well, likeliest first; only for an utterance heard unsurely.
+    """
+
+    text: str
+    raw: str
+    words: tuple[HeardWord, ...]
+    confidence: float
+    seconds: float
+    alternatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of the reply, streamed; pieces joined give the whole text."""
+    """A piece of the reply, streamed; pieces joined give the whole text, unless a sentence had to be taken back."""
 
     text: str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -31,6 +31,11 @@ class ObedientHome:
 
     def __init__(self) -> None:
         self._states: dict[str, dict[str, DeviceValue]] = {}
+        self.on_change: Callable[[Device, DeviceState], None] = lambda device, state: None
+
+    def known(self, device: Device) -> DeviceState:
+        """As `read`."""
+        return self.read(device)
 
     def read(self, device: Device) -> DeviceState:
         """The state that was set last, or the first one."""
@@ -40,6 +45,7 @@ class ObedientHome:
         """Take over the values."""
         for device, values in changes:
             self._states[device.topic] = {**self.read(device).values, **values}
+            self.on_change(device, self.read(device))
         return [self.read(device) for device, _ in changes]
 
 

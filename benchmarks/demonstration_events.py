@@ -49,8 +49,18 @@ def load_products(folder: Path) -> list[Product]:
     return [product for product, _ in products]
 
 
-def events(products: list[Product]) -> list[tuple[str, str, str, datetime]]:
-    rng = np.random.default_rng(SEED)
+def events(
+    products: list[Product], seed: int = SEED, *, structure: bool = True
+) -> list[tuple[str, str, str, datetime]]:
+    """Invent what customers did.
+
+    Args:
+        products: the catalogue.
+        seed: another one gives other customers, tastes, charms and visits.
+        structure: without it all customers choose by the products' charm alone, so that popularity is all there is
+            to learn: the control of benchmarks/recommend.py.
+    """
+    rng = np.random.default_rng(seed)
     by_sku = {product.sku: product for product in products}
     # Cheap things are looked at more, and every product has a charm of its own.
     charm = {product.sku: rng.lognormal(0.0, 0.5) / (1 + product.price / 400) for product in products}
@@ -74,7 +84,11 @@ def events(products: list[Product]) -> list[tuple[str, str, str, datetime]]:
         has_hub = any(by_sku[sku].category == "hubs" for sku in mine)
         weights = np.array(
             [
-                _appeal(product, interest, charm[product.sku], by_sku, mine, has_hub, favourite[customer])
+                (
+                    _appeal(product, interest, charm[product.sku], by_sku, mine, has_hub, favourite[customer])
+                    if structure
+                    else charm[product.sku]
+                )
                 * (0.02 if product.sku in mine or product.sku in refused[customer] else 1.0)
                 for product in products
             ]

@@ -23,11 +23,12 @@ from assistant.backends.choice import open_backend
 from assistant.config import load_settings
 from assistant.protocols import Embedder, Vectors
 from assistant.records import Message, Role
-from assistant.text import sentences
+from assistant.text import sentences, words
 from assistant.understanding.followup import leans_on_history, resolve
 from benchmarks.signature import signature
 
 _CITATION = re.compile(r"\s*\[[a-z]+-[^\]]*\]")
+_SHORT = 6  # words
 _TOPIC_CHANGES = 18  # of each business, about as many as it has follow-ups
 
 
@@ -67,7 +68,9 @@ def cases_of(examples: Sequence[dict[str, Any]], seed: str) -> list[Case]:
     followups = [example for example in examples if example["kind"] == "followup"]
     alone = [e for e in examples if e["kind"] in {"answer", "multi", "upset"} and not e["history"]]
     pairs = [(True, example, example["history"]) for example in followups]
+    short = [example for example in alone if is_short(example["question"])]
     changes = draw.sample(alone, min(_TOPIC_CHANGES, len(alone)))
+    changes += [example for example in short if example not in changes]
     pairs.extend((False, example, draw.choice(followups)["history"]) for example in changes)
     return [
         Case(
@@ -78,6 +81,10 @@ def cases_of(examples: Sequence[dict[str, Any]], seed: str) -> list[Case]:
         )
         for followup, example, history in pairs
     ]
+
+
+def is_short(text: str) -> bool:
+    return len(words(text)) <= _SHORT
 
 
 def base_of(path: Path, embedder: Embedder) -> Base:
@@ -112,41 +119,58 @@ FORMS: dict[str, Callable[[Case], str]] = {
 }
 
 
+def served(case: Case, embedder: Embedder) -> Vectors:
+    """The vector that a turn searches with."""
+    query = resolve(case.text, case.history)
+    return query.mix(embedder.embed(query.texts(case.text)))
+
+
 def main() -> None:
     """Print one JSON line per form, then the rule's own hits, then the signature."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--backend", default="onnx-int8")
+    parser.add_argument("--test", nargs="*", help="businesses to hold out, by name")
     arguments = parser.parse_args()
     settings = load_settings()
     embedder = open_backend(settings.encoder, settings.models, 1, arguments.backend)
     found: list[tuple[int, Base, Case]] = []
     for number, path in enumerate(sorted(arguments.corpus.glob("*.passages.jsonl"))):
         name = path.name.partition(".")[0]
+        half = int(name in arguments.test) if arguments.test else number % 2
         base = base_of(path, embedder)
         examples = read_lines(path.with_name(f"{name}.examples.jsonl"))
-        found.extend((number % 2, base, case) for case in cases_of(examples, name))
+        found.extend((half, base, case) for case in cases_of(examples, name))
 
-    def share(values: Sequence[bool]) -> float:
-        return round(float(np.mean(values)), 3)
+    kinds: dict[str, Callable[[Case], bool]] = {
+        "followups": lambda case: case.followup,
+        "topic_changes": lambda case: not case.followup and not is_short(case.text),
+        "short_topic_changes": lambda case: not case.followup and is_short(case.text),
+    }
 
-    for form, query in FORMS.items():
-        vectors = embedder.embed([query(case) for _, _, case in found])
+    def share(values: Sequence[bool]) -> float | None:
+        return round(float(np.mean(values)), 3) if values else None
+
+    def report(form: str, vectors: Vectors) -> None:
         hits = [
             base.best(vector) in case.passages for (_, base, case), vector in zip(found, vectors, strict=True)
         ]
         line: dict[str, Any] = {"benchmark": "followups", "form": form}
         for half, name in ((0, "chosen_on"), (1, "test")):
-            for kind, label in ((True, "followups"), (False, "topic_changes")):
-                chosen = [
-                    h for h, (at, _, c) in zip(hits, found, strict=True) if at == half and c.followup is kind
-                ]
+            for label, belongs in kinds.items():
+                chosen = [h for h, (at, _, c) in zip(hits, found, strict=True) if at == half and belongs(c)]
                 line[f"{name}_{label}_r_at_1"] = share(chosen)
         print(json.dumps(line), flush=True)
+
+    for form, query in FORMS.items():
+        report(form, embedder.embed([query(case) for _, _, case in found]))
+    report(
+        "as served: resolve, mixed with the bare words", np.stack([served(c, embedder) for _, _, c in found])
+    )
     rule: dict[str, Any] = {"benchmark": "followups", "form": "rule", "encoder": embedder.identity}
-    for kind, label in ((True, "followups_seen"), (False, "topic_changes_mistaken")):
-        chosen_cases = [case for at, _, case in found if at == 1 and case.followup is kind]
-        rule[f"test_{label}"] = share([leans_on_history(case.text) for case in chosen_cases])
+    for label, belongs in kinds.items():
+        chosen_cases = [case for at, _, case in found if at == 1 and belongs(case)]
+        rule[f"test_{label}_taken_for_followups"] = share([leans_on_history(c.text) for c in chosen_cases])
         rule[f"test_{label}_of"] = len(chosen_cases)
     print(json.dumps({**rule, "signature": signature()}))
 

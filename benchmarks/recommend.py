@@ -18,10 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.records import Interaction, Product
+from assistant.records import Interaction, Product, Signal
 from assistant.skill_set import product_vectors
 from assistant.skills.taste import Blend, Taste
 from assistant.storage.snapshots import SnapshotStore
+from benchmarks.demonstration_events import INTERESTS
+from benchmarks.demonstration_events import events as demonstration_events
 from benchmarks.signature import signature
 
 TOP = 10
@@ -103,10 +105,64 @@ def of(taste: Taste) -> Ranker:
     return lambda customer: taste.scores(taste.profile(customer, ()))
 
 
+def simulated(products: Sequence[Product], vectors: NDArray[np.float32], seeds: int) -> dict[str, object]:
+    """The blend as shipped on invented events of other seeds, and on events without any structure."""
+    found: dict[str, object] = {}
+    for name, structure in (("planted_structure", True), ("control_without_structure", False)):
+        ndcg: dict[str, list[float]] = {}
+        for seed in range(1, seeds + 1):
+            invented = [
+                Interaction(customer, sku, kind, at.isoformat())
+                for customer, sku, kind, at in demonstration_events(list(products), seed, structure=structure)
+            ]
+            split = Split(invented, products, *WINDOWS[-1])
+            taste = Taste(products, vectors, split.past)
+            for ranker, rank in (
+                ("popularity", lambda customer, taste=taste: taste.popularity),
+                ("blend as shipped", of(taste)),
+            ):
+                ndcg.setdefault(ranker, []).append(float(split.measure(rank)[1].mean()))
+        gain = np.subtract(ndcg["blend as shipped"], ndcg["popularity"])
+        found[name] = {
+            "seeds": seeds,
+            "ndcg_at_10": {
+                ranker: {"mean": round(float(np.mean(own)), 4), "deviation": round(float(np.std(own)), 4)}
+                for ranker, own in ndcg.items()
+            },
+            "gain": {
+                "mean": round(float(gain.mean()), 4),
+                "deviation": round(float(gain.std()), 4),
+                "least": round(float(gain.min()), 4),
+                "most": round(float(gain.max()), 4),
+                "seeds_above_zero": int((gain > 0).sum()),
+            },
+        }
+    return found
+
+
+def within_a_session(taste: Taste) -> dict[str, float]:
+    """What three taps in one interest change for a guest: share of the ten first suggestions that lie in it."""
+    rng = np.random.default_rng(1)
+    before, after = [], []
+    for interest in INTERESTS.values():
+        inside = [place for place, product in enumerate(taste.products) if product.category in interest]
+        for _ in range(20):
+            tapped = rng.choice(inside, size=3, replace=False)
+            signals = [Signal("tap", taste.products[place].sku) for place in tapped]
+            for shares, given in ((before, []), (after, signals)):
+                scores = taste.scores(taste.profile("", given)).astype(float)
+                scores[tapped] = -np.inf
+                top = np.argsort(-scores, kind="stable")[:TOP]
+                shares.append(float(np.isin(top, inside).mean()))
+    return {"before": round(float(np.mean(before)), 4), "after_three_taps": round(float(np.mean(after)), 4)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("data"))
-    snapshot = SnapshotStore(parser.parse_args().data).load()
+    parser.add_argument("--seeds", type=int, default=20, help="invented histories besides the shop's own")
+    arguments = parser.parse_args()
+    snapshot = SnapshotStore(arguments.data).load()
     products, events = snapshot.knowledge.products, snapshot.knowledge.interactions
     vectors = product_vectors(snapshot)
     *earlier, last = [Split(events, products, begin, end) for begin, end in WINDOWS]
@@ -146,6 +202,8 @@ def main() -> None:
                     "mean": round(float(difference.mean()), 4),
                     "interval_95": [round(float(bound), 4) for bound in np.quantile(means, (0.025, 0.975))],
                 },
+                "simulated": simulated(products, vectors, arguments.seeds),
+                "share_of_top_10_in_the_interest_tapped": within_a_session(taste),
                 "blend_chosen_here": {
                     "together": chosen.together,
                     "content": chosen.content,

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("assistant", "faiss-cpu", "numpy", "onnxruntime", "torch", "websockets")
+_PACKAGES = ("assistant", "faiss-cpu", "numpy", "onnxruntime", "torch", "transformers", "websockets")
 
 
 def signature() -> dict[str, Any]:

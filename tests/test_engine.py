@@ -112,7 +112,7 @@ class Writer:
             yield " more"
 
 
-def build(generator: Generator | None = None, now: datetime = MONDAY) -> Engine:
+def build(generator: Generator | None = None, now: datetime = MONDAY, passages_read: int = 1) -> Engine:
     embedder = WordEmbedder()
     units = passage_units(PASSAGES)
     vectors = embedder.embed([unit.text for unit in units])
@@ -132,7 +132,13 @@ def build(generator: Generator | None = None, now: datetime = MONDAY) -> Engine:
     def clock(zone: ZoneInfo) -> datetime:
         return now.replace(tzinfo=zone)
 
-    return Engine(base, embedder=embedder, generator=generator or ExtractiveGenerator(), now=clock)
+    return Engine(
+        base,
+        embedder=embedder,
+        generator=generator or ExtractiveGenerator(),
+        passages_read=passages_read,
+        now=clock,
+    )
 
 
 async def turn(

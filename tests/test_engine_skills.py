@@ -10,8 +10,10 @@ import pytest
 
 from assistant import engine as engine_module
 from assistant.engine import Engine
+from assistant.errors import BackendError
 from assistant.protocols import SkillCall, SkillOutcome
-from assistant.records import DialogueState, TurnRequest, TurnResult, TurnStatus
+from assistant.records import DecisionKind, DialogueState, TurnRequest, TurnResult, TurnStatus
+from assistant.understanding.upset import UpsetReader
 from tests.test_engine import ask, build
 
 
@@ -112,3 +114,46 @@ def test_skill_that_hangs_is_answered_for_in_time(monkeypatch: pytest.MonkeyPatc
     assert "can't reach" in slow.text
     assert "too late" not in slow.text
     assert seconds < 3.0
+
+
+def test_failed_skill_offers_a_person_and_yes_leads_there() -> None:
+    """The offer in the reply is one that can be accepted."""
+
+    def fail(call: SkillCall) -> SkillOutcome:
+        raise BackendError("down")
+
+    engine = with_skill("order_status", Scripted(fail))
+    asked = ask(engine, "order status AB-00001")
+    assert "can't reach" in asked.text
+    assert asked.quick_replies == ("Talk to a person",)
+    assert ask(engine, "yes", asked.state).decision.kind is DecisionKind.HAND_OVER
+
+
+def test_change_without_an_answer_is_not_called_undone() -> None:
+    """After the yes the outcome is unknown, and trying again at once is advised against."""
+
+    def answer(call: SkillCall) -> SkillOutcome:
+        if call.confirmed:
+            raise BackendError("lost")
+        return SkillOutcome("Sure?", confirm=True)
+
+    engine = with_skill("order_status", Scripted(answer))
+    asked = ask(engine, "order status AB-00001")
+    lost = ask(engine, "yes", asked.state)
+    assert "don't know whether it is done" in lost.text
+    assert "before you try again" in lost.text
+
+
+def test_upset_customer_hears_the_offer_after_the_answer() -> None:
+    """The answer stays as it is; the offer follows it in the stream, and is offered for tapping."""
+    engine = build()
+    weights = {"<burst>": 10.0}
+    engine.switch(replace(engine.base, upset=UpsetReader(weights, 0.0, 5.0)))
+    first = ask(engine, "how long do sofas take!!")
+    assert first.text == ask(engine, "how long do sofas take").text
+    second = ask(engine, "how long do sofas take!!", first.state)
+    assert second.text.startswith(first.text)
+    assert second.text.endswith(engine.knowledge.shop.handover_offer)
+    assert "Talk to a person" in second.quick_replies
+    third = ask(engine, "how long do sofas take!!", second.state)
+    assert (third.decision.kind, third.decision.intent) == (DecisionKind.HAND_OVER, "upset")

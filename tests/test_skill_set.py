@@ -8,12 +8,12 @@ import yaml
 
 from assistant.config import Settings, load_settings
 from assistant.protocols import SkillCall
-from assistant.records import Device, DeviceType, Knowledge, Passage, PassageId, Unit, UnitKind
+from assistant.records import Device, DeviceType, Knowledge, Passage, PassageId, Shop, Unit, UnitKind
 from assistant.skill_set import SkillSet, product_vectors, vocabulary
 from assistant.storage.snapshots import Snapshot
 from assistant.storage.vector_index import FaissIndex
 from tests.skills.goods import GOODS, history
-from tests.skills.shop import ORDERS, PLACED
+from tests.skills.shop import ORDERS, PLACED, RULES
 
 ROOT = Path(__file__).parent.parent
 LAMP = Device("l", "floor lamp", "hall", DeviceType.LAMP, "C-1", "t/l")
@@ -40,7 +40,14 @@ def full() -> Knowledge:
         Passage(PassageId("f#1"), "Returns", "Within 50 days."),
         Passage(PassageId("catalog.csv#SF-1"), "Sedge sofa", "Costs €1,290."),
     )
-    return Knowledge(passages, products=GOODS, orders=ORDERS, devices=(LAMP,), interactions=tuple(history()))
+    return Knowledge(
+        passages,
+        Shop(orders=RULES),
+        products=GOODS,
+        orders=ORDERS,
+        devices=(LAMP,),
+        interactions=tuple(history()),
+    )
 
 
 def test_every_action_of_the_shop_has_a_skill_and_a_place_in_the_page(tmp_path: Path) -> None:
@@ -90,6 +97,24 @@ def test_rehearsal_leaves_the_real_back_office_alone(tmp_path: Path) -> None:
     status = real.skills(snapshot(full()))["order_status"].run(call)
     assert "cancelled" not in status.reply
     real.close()
+
+
+def test_wrong_proofs_count_over_a_restart(tmp_path: Path) -> None:
+    """Five guesses are five, however often the server is started again; the owner is not affected."""
+    replies = []
+    for number in range(7):
+        skills = SkillSet(settings(tmp_path), embed)
+        guess = {"order_number": PLACED.order_number, "proof": f"guess{number}@example.com"}
+        cancel = skills.skills(snapshot(full()))["cancel_order"]
+        replies.append(cancel.run(SkillCall("", guess, session="s")).reply)
+        skills.close()
+    assert ["again in an hour" in reply for reply in replies] == [False] * 4 + [True] * 3
+    skills = SkillSet(settings(tmp_path), embed)
+    right = {"order_number": PLACED.order_number, "proof": PLACED.email}
+    cancel = skills.skills(snapshot(full()))["cancel_order"]
+    assert "in an hour" in cancel.run(SkillCall("", right, session="s")).reply
+    assert cancel.run(SkillCall("", right, customer="C-1", session="s")).confirm
+    skills.close()
 
 
 def test_product_vectors_are_those_of_the_catalogue_passages() -> None:

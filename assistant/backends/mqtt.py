@@ -32,8 +32,8 @@ _PORT, _TLS_PORT = 1883, 8883
 class MqttHome:
     """The devices of all homes, over one connection. Safe from several threads; `close` may be called twice.
 
-    `on_change` is called on the network's thread with a device and its state whenever it tells something; it must be
-    quick and must not raise.
+    `on_change` is called on the network's thread with a device and its state whenever it tells something, and when the
+    broker is lost, from when on nothing is reachable; it must be quick and must not raise.
     """
 
     def __init__(self, url: str, credential: str = "", *, timeout_s: float = 2.0) -> None:
@@ -78,6 +78,11 @@ class MqttHome:
             for topic in gone:
                 self._states.pop(topic, None)
                 self._offline.discard(topic)
+
+    def known(self, device: Device) -> DeviceState | None:
+        """The last state that a device has told, None if it has told none; asks nobody and waits for nothing."""
+        with self._changed:
+            return self._state(device) if device.topic in self._states else None
 
     def read(self, device: Device) -> DeviceState:
         """The last state that a device has told.
@@ -125,7 +130,7 @@ class MqttHome:
 
     def _state(self, device: Device) -> DeviceState:
         values = self._states.get(device.topic)
-        reachable = values is not None and device.topic not in self._offline
+        reachable = self._connected and values is not None and device.topic not in self._offline
         return DeviceState(reachable=reachable, values=values or {})
 
     def _shows(self, device: Device, values: Mapping[str, DeviceValue], before: Mapping[str, int]) -> bool:
@@ -150,8 +155,12 @@ class MqttHome:
         self, _client: paho.Client, _data: Any, _flags: Any, _reason: Any, _properties: Any
     ) -> None:
         with self._changed:
-            self._connected = False
+            was_connected, self._connected = self._connected, False
             self._changed.notify_all()
+            told = [(device, self._state(device)) for device in self._devices if device.topic in self._states]
+        if was_connected:
+            for device, now in told:
+                self.on_change(device, now)
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         topic, _, kind = message.topic.rpartition("/")

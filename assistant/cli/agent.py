@@ -32,28 +32,34 @@ COMMANDS = {
     "/help": "these commands",
     "/quit": "leave; you have the server's grace time to come back",
 }
+CREDENTIAL = "ASSISTANT_AGENT_CREDENTIAL"
 _PROMPT = "agent ▸ "
 _RETRY_S = (0.5, 1.0, 2.0, 5.0)
 
 
 @click.command("agent")
 @click.option("--url", help="The server; by default the host and port of the settings.")
-@click.option("--name", help="What customers see; by default your user name.")
+@click.option(
+    "--name", help="Your name as `assistant team add` has it; customers see it. By default your user name."
+)
 @with_settings
 def agent_command(settings: Settings, url: str | None, name: str | None) -> None:
     """Speak with customers who asked for a person.
 
-    The credential is the setting `operator_credential` (ASSISTANT_OPERATOR_CREDENTIAL). What you type goes to the
-    customer; /help lists the commands.
+    Your credential, which `assistant team add` has printed, is read from the variable ASSISTANT_AGENT_CREDENTIAL or
+    asked for. What you type goes to the customer; /help lists the commands.
     """
     from assistant.errors import ConfigError
 
-    if not settings.operator_credential:
-        raise ConfigError("set ASSISTANT_OPERATOR_CREDENTIAL, here and for the server")
     address = url or f"ws://{settings.host}:{settings.port}/agent"
+    agent = name or getpass.getuser()
+    credential = os.environ.get(CREDENTIAL, "")
+    if not credential and sys.stdin.isatty():
+        credential = getpass.getpass(f"credential of {agent}: ")
+    if not credential:
+        raise ConfigError(f"set {CREDENTIAL} to the credential that `assistant team add` printed")
     lines = _typed() if sys.stdin.isatty() else _piped()
-    terminal = Terminal(address, settings.operator_credential, name or getpass.getuser(), click.echo)
-    asyncio.run(terminal.run(lines))
+    asyncio.run(Terminal(address, credential, agent, click.echo).run(lines))
 
 
 class Terminal:
@@ -120,14 +126,18 @@ class Terminal:
             except (OSError, InvalidHandshake) as error:
                 if not greeted:
                     raise ConfigError(
-                        f"{self._url} does not take agents ({error}); does the server run there, with "
-                        "operator_credential set?"
+                        f"{self._url} does not take agents ({error}); does the server run there, and has "
+                        "`assistant team add` added you?"
                     ) from error
                 code = 1006
             finally:
                 self._connected.clear()
             if code == 4401:
-                raise ConfigError("the server refuses the operator credential; set the same on both sides")
+                raise ConfigError(
+                    f"the server refuses the credential of {self._name}; `assistant team renew` gives a new one"
+                )
+            if code == 4412:
+                raise ConfigError(f"{self._name} was removed from the team, or has a new credential")
             if code == 4409:
                 raise ConfigError(f"an agent named {self._name} connected elsewhere; choose another --name")
             self._write("* the connection is lost; connecting again")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from assistant.app import LiveEngine
     from assistant.config import Settings
     from assistant.protocols import TurnRunner
-    from assistant.records import TurnResult
+    from assistant.records import Knowledge, Transcript, TurnResult
 
 COMMANDS = {
     "/debug": "show or hide how each answer came about",
@@ -37,8 +37,17 @@ _INDENT = "  "
 
 @click.command("chat")
 @click.option("--debug", is_flag=True, help="Show how each answer came about, from the start.")
+@click.option(
+    "--say",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Say what is in this speech file; may be given several times.",
+)
+@click.option("--microphone", is_flag=True, help="Speak instead of typing, where there is a microphone.")
 @with_settings
-def chat_command(settings: Settings, debug: bool) -> None:
+def chat_command(settings: Settings, debug: bool, files: tuple[Path, ...], microphone: bool) -> None:
     """Talk to the assistant in the terminal.
 
     Ctrl-C stops a reply, and leaves at the prompt; /help lists the commands. Lines from a pipe are answered
@@ -49,11 +58,38 @@ def chat_command(settings: Settings, debug: bool) -> None:
     with open_engine(settings) as engine:
         console = Console(highlight=False)
         chat = Chat(engine, console, tests=settings.knowledge / "tests.yaml", debug=debug)
-        lines = _typed(settings.data / "chat-history") if sys.stdin.isatty() else _piped(console)
+        lines: AsyncIterator[str | Transcript]
+        if files or microphone:
+            lines = _spoken(settings, engine.knowledge, files, microphone)
+        elif sys.stdin.isatty():
+            lines = _typed(settings.data / "chat-history")
+        else:
+            lines = _piped(console)
         asyncio.run(_hold(chat, lines, engine))
 
 
-async def _hold(chat: Chat, lines: AsyncIterator[str], engine: LiveEngine) -> None:
+async def _spoken(
+    settings: Settings, knowledge: Knowledge, files: Sequence[Path], microphone: bool
+) -> AsyncIterator[Transcript]:
+    """What is said in the files, then to the microphone.
+
+    Raises: ConfigError: there is no speech model, or no microphone. AudioError: a file is no audio.
+    """
+    from assistant.app import turn_detection
+    from assistant.cli.speaking import said_in, said_to_microphone
+    from assistant.cli.transcribe import open_ear
+    from assistant.voice.endpointing import TurnDetection
+
+    ear = open_ear(settings, knowledge.shop.language, knowledge=knowledge)
+    async for heard in said_in(files, ear, settings.voice.sure):
+        yield heard
+    if microphone:
+        detection = turn_detection(settings) or TurnDetection()
+        async for heard in said_to_microphone(ear, detection, settings.voice.sure):
+            yield heard
+
+
+async def _hold(chat: Chat, lines: AsyncIterator[str | Transcript], engine: LiveEngine) -> None:
     """Hold the conversation; knowledge that is ingested meanwhile is answered from."""
     watching = asyncio.create_task(engine.watch())
     try:
@@ -89,10 +125,14 @@ class Chat:
         self._tests = tests
         self._debug = debug
 
-    async def hold(self, lines: AsyncIterator[str]) -> None:
-        """Answer lines until there are no more or one says /quit."""
+    async def hold(self, lines: AsyncIterator[str | Transcript]) -> None:
+        """Answer lines, typed or spoken, until there are no more or one says /quit."""
         self._welcome()
         async for line in lines:
+            if not isinstance(line, str):
+                self._console.out(f"{_PROMPT}{line.text}", highlight=False)
+                await self._turn(line.text, line.alternatives)
+                continue
             text = line.strip()
             if text == "/quit":
                 break
@@ -108,7 +148,7 @@ class Chat:
         self._console.print(Text.assemble((shop.name, "bold cyan"), ("  /help lists the commands", "dim")))
         self._say(shop.greeting)
 
-    async def _turn(self, text: str) -> None:
+    async def _turn(self, text: str, alternatives: tuple[str, ...] = ()) -> None:
         from rich.text import Text
 
         from assistant.records import TurnStatus
@@ -116,7 +156,9 @@ class Chat:
         stream = WrappedStream(self._console.width, self._write)
         cancel = asyncio.Event()
         with _on_interrupt(cancel.set):
-            result = await self._conversation.say(text, cancel=cancel, on_delta=stream.write)
+            result = await self._conversation.say(
+                text, cancel=cancel, on_delta=stream.write, alternatives=alternatives
+            )
         if not stream.started:
             stream.write(result.text)
         stream.end()

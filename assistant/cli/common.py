@@ -19,6 +19,8 @@ from assistant.errors import AssistantError
 if TYPE_CHECKING:
     from assistant.app import LiveEngine
     from assistant.config import Settings
+    from assistant.records import Knowledge
+    from assistant.voice.service import Voice
 
 R = TypeVar("R")
 
@@ -128,6 +130,20 @@ def open_engine(settings: Settings, *, rehearsal: bool = False) -> Iterator[Live
         yield engine
     finally:
         engine.close()
+
+
+def open_voice(settings: Settings, knowledge: Knowledge) -> Voice | None:
+    """Speech recognition that knows the shop's words, or None without a model.
+
+    Raises: ConfigError: a folder holds no model. BackendError: a model cannot be loaded.
+    """
+    with progress_line("loading the speech model"):
+        from assistant.app import build_voice
+
+        voice = build_voice(settings)
+        if voice is not None:
+            voice.learn(knowledge)
+    return voice
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from assistant.app import LiveEngine
     from assistant.config import Settings
     from assistant.evaluation.files import FileKind
-    from assistant.records import Intent
+    from assistant.evaluation.over_wire import Server
+    from assistant.records import Intent, Knowledge, Transcript
 
 
 # Figures by which the encoder was chosen; taken along so that an evaluation runs the encoder that serves.
 _MEASURED = "encoder-choice.json"
+_TOKEN_S = 3600  # how long a customer's token for a running server is good
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,12 @@ class Outcome:
     "name up to its first dot.",
 )
 @click.option(
+    "--url",
+    metavar="ws://HOST:PORT/ws",
+    help="Hold conversations with this running server instead of one started for them. What they order, cancel and "
+    "switch is then real.",
+)
+@click.option(
     "--train",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Examples to fit intents on, instead of the base's own.",
@@ -68,6 +77,12 @@ class Outcome:
 @click.option(
     "--reply/--no-reply", default=True, help="Compare whole replies too (default), or retrieval only."
 )
+@click.option(
+    "--noise",
+    type=click.Choice(["typos", "speech"]),
+    help="Questions only: ask them mistyped, or as a speech recogniser would write them.",
+)
+@click.option("--seed", default=0, help="Seed of the noise.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file on stdout.")
 @click.option(
     "--predictions",
@@ -81,9 +96,12 @@ def evaluate_command(
     files: tuple[Path, ...],
     data: Path | None,
     knowledge: str | None,
+    url: str | None,
     train: Path | None,
     limit: int | None,
     reply: bool,
+    noise: str | None,
+    seed: int,
     as_json: bool,
     predictions: Path | None,
     verbose: int,
@@ -91,11 +109,14 @@ def evaluate_command(
     """Turn labelled questions, intents or conversation tests into figures (docs/evaluation.md).
 
     A FILE is recognised by its content: JSON lines with "question" or with "text" and "intent", or YAML
-    conversations. Questions and conversations are put to the ingested base.
+    conversations, or a speech manifest (tab-separated, with the columns "file" and "transcript"; the files lie beside
+    it or in a .tar). Questions are put to the ingested base, conversations are held with a server over its websocket.
     Exit code 1 if a conversation fails.
     """
     settings = read_settings(verbose, data=data)
     tasks = [_read(path, limit) for path in files]
+    if noise:
+        tasks = [_with_noise(task, noise, seed) for task in tasks]
     intents = _training(train)
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(_writer(predictions)) if predictions else None
@@ -108,7 +129,7 @@ def evaluate_command(
                     lines.write(json.dumps(record, ensure_ascii=False) + "\n")
             _show(outcome, as_json)
 
-        outcomes = asyncio.run(_evaluate(tasks, bases, intents, reply, show))
+        outcomes = asyncio.run(_evaluate(tasks, bases, intents, reply, show, url))
     for pooled in _pool(outcomes):
         _show(pooled, as_json)
     if any(outcome.figures.get("conversations", {}).get("failed") for outcome in outcomes):
@@ -142,6 +163,10 @@ class Bases:
         engine = self._engines.enter_context(open_engine(settings, rehearsal=True))
         self._open = (source, engine)
         return engine
+
+    def given(self, path: Path) -> Knowledge | None:
+        """The knowledge that --knowledge names; None without that option."""
+        return self.engine(path).knowledge if self._knowledge else None
 
     def _ingested(self, source: str) -> Settings:
         """Settings of the temporary data folder, which holds the base of `source` from now on."""
@@ -178,6 +203,7 @@ def _read(path: Path, limit: int | None) -> Task:
         recognise,
         spread,
     )
+    from assistant.evaluation.speech import parse_manifest
 
     text = read_text(path)
     kind = recognise(text, path)
@@ -185,8 +211,22 @@ def _read(path: Path, limit: int | None) -> Task:
         FileKind.QUESTIONS: parse_questions,
         FileKind.INTENTS: parse_utterances,
         FileKind.CONVERSATIONS: parse_conversations,
+        FileKind.SPEECH: parse_manifest,
     }
     return Task(path, kind, spread(parse[kind](text, path), limit))
+
+
+def _with_noise(task: Task, noise: str, seed: int) -> Task:
+    """The same questions, disturbed.
+
+    Raises: ConfigError: the file holds something else than questions.
+    """
+    from assistant.evaluation.files import FileKind
+    from assistant.evaluation.noise import Noise, noised
+
+    if task.kind != FileKind.QUESTIONS:
+        raise ConfigError(f"--noise {noise}: {task.path} holds {task.kind}; noise is for labelled questions")
+    return replace(task, items=noised(task.items, Noise(noise), seed))
 
 
 def _training(path: Path | None) -> Sequence[Intent] | None:
@@ -207,20 +247,23 @@ async def _evaluate(
     intents: Sequence[Intent] | None,
     replies: bool,
     show: Callable[[Outcome], None],
+    url: str | None,
 ) -> list[Outcome]:
     from assistant.evaluation.files import FileKind
 
     outcomes = []
     for task in tasks:
-        engine = bases.engine(task.path)
         if task.kind == FileKind.INTENTS:
-            outcome = _intents(task, engine, intents)
+            outcome = _intents(task, bases.engine(task.path), intents)
         else:
             with _progress(task) as step:
                 if task.kind == FileKind.QUESTIONS:
+                    engine = bases.engine(task.path)
                     outcome = await _questions(task, engine, bases.settings, replies, step)
+                elif task.kind == FileKind.SPEECH:
+                    outcome = _speech(task, bases, step)
                 else:
-                    outcome = await _conversations(task, engine, step)
+                    outcome = await _conversations(task, bases, url, step)
         show(outcome)
         outcomes.append(outcome)
     return outcomes
@@ -238,14 +281,35 @@ async def _questions(
     return Outcome(str(task.path), task.kind, question_figures(items), items)
 
 
-async def _conversations(task: Task, engine: LiveEngine, step: Callable[[], None]) -> Outcome:
-    from assistant.evaluation.conversations import conversation_figures, run_test
+async def _conversations(task: Task, bases: Bases, url: str | None, step: Callable[[], None]) -> Outcome:
+    from assistant.cli.rehearsal import rehearsal_server
+    from assistant.evaluation.conversations import conversation_figures
+    from assistant.evaluation.over_wire import hold
 
     held = []
-    for test in task.items:
-        held.append(await run_test(engine, test))
-        step()
+    async with contextlib.AsyncExitStack() as stack:
+        if url:
+            server = _running_server(url, bases.settings)
+        else:
+            engine = bases.engine(task.path)
+            server = await stack.enter_async_context(rehearsal_server(engine, bases.settings))
+        for test in task.items:
+            held.append(await hold(server, test))
+            step()
     return Outcome(str(task.path), task.kind, conversation_figures(held), held)
+
+
+def _running_server(url: str, settings: Settings) -> Server:
+    """A server that runs somewhere; what it shares with its clients stands in the settings."""
+    from assistant.evaluation.over_wire import Server
+    from assistant.server.customers import sign_customer
+
+    key = settings.customer_key
+
+    def token(customer: str) -> str:
+        return sign_customer(customer, int(time.time()) + _TOKEN_S, key)
+
+    return Server(url, settings.credential, token if key else None)
 
 
 def _intents(task: Task, engine: LiveEngine, intents: Sequence[Intent] | None) -> Outcome:
@@ -258,15 +322,42 @@ def _intents(task: Task, engine: LiveEngine, intents: Sequence[Intent] | None) -
     return Outcome(str(task.path), task.kind, intent_figures(items, fit_seconds), items)
 
 
+def _speech(task: Task, bases: Bases, step: Callable[[], None]) -> Outcome:
+    """Recognise every recording of a manifest, one after the other on one thread."""
+    from assistant.cli.transcribe import open_ear
+    from assistant.evaluation.speech import Recordings, hear, speech_figures, unheard
+    from assistant.voice.errors import AudioError
+    from assistant.voice.shop_words import spoken_words
+
+    ear = open_ear(bases.settings, "en", knowledge=bases.given(task.path))
+
+    def transcribe(content: bytes) -> tuple[Transcript, float]:
+        heard = ear.transcribe(content)
+        return heard.transcript, heard.took_s
+
+    items = []
+    with Recordings(task.path) as recordings:
+        for recording in task.items:
+            try:
+                items.append(hear(recording, recordings.read(recording.file), transcribe, spoken_words))
+            except (AudioError, ConfigError) as error:
+                click.echo(f"{task.path}:{recording.line}: {error}", err=True)
+                items.append(unheard(recording, str(error), spoken_words))
+            step()
+    return Outcome(str(task.path), task.kind, speech_figures(items), items)
+
+
 def _pool(outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
     """All files of a kind taken together, where there are several; intents of different sets do not mix."""
     from assistant.evaluation.conversations import conversation_figures
     from assistant.evaluation.files import FileKind
     from assistant.evaluation.questions import question_figures
+    from assistant.evaluation.speech import speech_figures
 
     pooled: dict[FileKind, Callable[[Sequence[Any]], dict[str, Any]]] = {
         FileKind.QUESTIONS: question_figures,
         FileKind.CONVERSATIONS: conversation_figures,
+        FileKind.SPEECH: speech_figures,
     }
     for kind, figures in pooled.items():
         parts = [outcome for outcome in outcomes if outcome.kind == kind]

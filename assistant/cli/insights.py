@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import asdict
 from datetime import date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,11 +14,9 @@ from assistant.cli.common import print_json, progress_line, with_settings
 if TYPE_CHECKING:
     from assistant.config import Settings
     from assistant.learning.figures import Figures
-    from assistant.learning.grouping import Group, Question
+    from assistant.learning.grouping import Group
     from assistant.storage.archive import PastHandover, PastTurn
 
-DRAFTS = Path("drafts")
-LEARNED = Path("faq") / "learned.md"
 _DAY_S = 86_400.0
 _SHOWN = 10  # groups and days in words; --json has them all
 _WORDINGS = 3
@@ -44,14 +40,12 @@ def insights_group(ctx: click.Context, settings: Settings, days: float, as_json:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from assistant.learning.figures import by_day, figures
+    from assistant.insights import draft_names, measure
 
     turns, handovers = _read(settings, days)
     groups = _groups(settings, turns)
-    outcomes = [_outcome(turn) for turn in turns]
-    transfers = [_transfer(handover) for handover in handovers]
-    total, daily = figures(outcomes, transfers), by_day(outcomes, transfers)
-    drafts = sorted(path.stem for path in (settings.knowledge / DRAFTS).glob("*.md"))
+    total, daily = measure(turns, handovers)
+    drafts = draft_names(settings.knowledge)
     if as_json:
         print_json(
             {
@@ -78,7 +72,8 @@ def insights_group(ctx: click.Context, settings: Settings, days: float, as_json:
 def draft_command(settings: Settings, group: str, answer: str, days: float) -> None:
     """Write a draft FAQ entry for GROUP (its name, or its number in the list)."""
     from assistant.errors import ConfigError
-    from assistant.learning.drafts import build_draft, format_draft
+    from assistant.insights import draft_file, save_draft
+    from assistant.learning.drafts import build_draft
 
     turns, _ = _read(settings, days)
     groups = _groups(settings, turns)
@@ -88,11 +83,11 @@ def draft_command(settings: Settings, group: str, answer: str, days: float) -> N
         raise ConfigError(
             f"there is no group {group!r} in the last {days:g} days; `assistant insights` lists them"
         )
-    file = settings.knowledge / DRAFTS / f"{chosen.name}.md"
+    file = draft_file(settings.knowledge, chosen.name)
     if file.exists() and not answer:
         raise ConfigError(f"{file} exists; edit it, delete it, or give the answer with --answer")
     draft = build_draft(chosen.question, chosen.others, answer or chosen.answer)
-    _write(file, format_draft(draft))
+    save_draft(settings.knowledge, chosen.name, draft)
     click.echo(f"{file} is written. Read it: no name and no case of a single customer may stay in it.")
     if not draft.answer:
         click.echo("It has no answer yet: no colleague wrote one. Add it, or repeat with --answer.")
@@ -104,24 +99,9 @@ def draft_command(settings: Settings, group: str, answer: str, days: float) -> N
 @with_settings
 def approve_command(settings: Settings, name: str) -> None:
     """Move the draft NAME into faq/learned.md, from where the next ingest takes it in."""
-    from assistant.errors import ConfigError, KnowledgeError, KnowledgeProblem
-    from assistant.learning.drafts import format_entry, has_question, parse_draft
+    from assistant.insights import approve_draft
 
-    file = settings.knowledge / DRAFTS / f"{name.removesuffix('.md')}.md"
-    if Path(name).name != name or not file.is_file():
-        raise ConfigError(f"{file} does not exist; `assistant insights` names the drafts")
-    learned = settings.knowledge / LEARNED
-    known = learned.read_text(encoding="utf-8") if learned.exists() else "# Learned from customers\n"
-    try:
-        draft = parse_draft(file.read_text(encoding="utf-8"))
-        if has_question(known, draft.question):
-            raise ValueError(
-                f"{LEARNED} has this question already; join the answers there and delete the draft"
-            )
-    except (ValueError, UnicodeDecodeError) as error:
-        raise KnowledgeError([KnowledgeProblem(str(DRAFTS / file.name), 0, str(error))]) from error
-    _write(learned, f"{known.rstrip()}\n\n{format_entry(draft)}")
-    file.unlink()
+    learned = approve_draft(settings.knowledge, name.removesuffix(".md")).learned
     click.echo(f"{learned} has it now. Next: assistant ingest {settings.knowledge}")
 
 
@@ -134,66 +114,19 @@ def _read(settings: Settings, days: float) -> tuple[list[PastTurn], list[PastHan
 
 
 def _groups(settings: Settings, turns: list[PastTurn]) -> tuple[Group, ...]:
-    from assistant.learning.grouping import group_by_meaning, texts_to_embed
+    from assistant.insights import Grouper
 
-    questions = [question for turn in turns if (question := _question(turn)) is not None]
-    if not questions:
-        return ()
     with progress_line("grouping by meaning"):
-        from assistant.backends.choice import choose_encoder
-
-        texts = texts_to_embed(questions)
-        vectors = choose_encoder(settings, settings.data / "encoder-choice.json").embed(texts)
-        return group_by_meaning(questions, texts, vectors)
-
-
-def _question(turn: PastTurn) -> Question | None:
-    """A turn that went wrong, as a question; None for the others."""
-    from assistant.learning.grouping import Question, Why
-
-    if turn.status == "failed":
-        why = Why.FAILED
-    elif turn.status == "declined" or turn.missed:
-        why = Why.DECLINED
-    elif turn.feedback == "down":
-        why = Why.THUMBS_DOWN
-    else:
-        return None
-    return Question(turn.text, why, turn.at, turn.answers)
-
-
-def _outcome(turn: PastTurn) -> Any:
-    from assistant.learning.figures import Outcome
-
-    return Outcome(_day(turn.at), turn.status, turn.decision, turn.feedback)
-
-
-def _transfer(handover: PastHandover) -> Any:
-    from assistant.learning.figures import Transfer
-
-    waited_s = None if handover.taken_at is None else handover.taken_at - handover.requested_at
-    return Transfer(_day(handover.requested_at), handover.cause, waited_s, handover.ended_by)
-
-
-def _day(at: float) -> date:
-    return datetime.fromtimestamp(at).date()
+        return Grouper(settings).group(turns)
 
 
 def _group_object(group: Group) -> dict[str, Any]:
-    from assistant.learning.grouping import Why
+    from assistant.insights import group_facts
 
-    return {
-        "name": group.name,
-        "question": group.question,
-        "others": list(group.others),
-        "count": len(group.members),
-        **{why.value: group.count(why) for why in Why},
-        "first": datetime.fromtimestamp(min(member.at for member in group.members)).isoformat(
-            timespec="seconds"
-        ),
-        "latest": datetime.fromtimestamp(group.latest).isoformat(timespec="seconds"),
-        "answer": group.answer,
-    }
+    facts = group_facts(group)
+    for moment in ("first", "latest"):
+        facts[moment] = datetime.fromtimestamp(facts[moment]).isoformat(timespec="seconds")
+    return facts
 
 
 def _describe(total: Figures, days: float) -> str:
@@ -244,19 +177,3 @@ def _list(groups: tuple[Group, ...]) -> str:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.0%}"
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises: ConfigError: it cannot be written.
-    """
-    from assistant.errors import ConfigError
-
-    part = file.with_name(f".{file.name}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, file)
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be written: {error.strerror}") from error

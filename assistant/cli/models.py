@@ -87,6 +87,17 @@ ALTERNATIVES = (
         "any sentence-transformers CrossEncoder, such as cross-encoder/ms-marco-MiniLM-L6-v2",
         "hf download NAME --local-dir DIR, where there is a connection; ASSISTANT_RERANKER=DIR; ingest again",
     ),
+    Alternative(
+        ModelKind.GENERATOR,
+        "any causal language model with a chat template and a tokenizer.json, such as Qwen/Qwen2.5-0.5B-Instruct",
+        "hf download NAME --local-dir DIR, where there is a connection; ASSISTANT_MODE=composed "
+        "ASSISTANT_COMPOSER=DIR",
+    ),
+    Alternative(
+        ModelKind.GENERATOR,
+        "an OpenAI-compatible server: vLLM, SGLang, llama.cpp, transformers serve",
+        "ASSISTANT_MODE=composed ASSISTANT_COMPOSER_URL=http://HOST:PORT/v1",
+    ),
 )
 
 
@@ -201,6 +212,8 @@ def add_command(
     loadable = any(name.endswith(".safetensors") for name in model.files)
     if loadable and model.kind in (ModelKind.ENCODER, ModelKind.RERANKER):
         click.echo(f"use it: ASSISTANT_{model.kind.upper()}={model.folder}, then ingest again")
+    elif loadable and model.kind is ModelKind.GENERATOR:
+        click.echo(f"use it: ASSISTANT_MODE=composed ASSISTANT_COMPOSER={model.folder}")
 
 
 # --- manifests ---------------------------------------------------------------------------------------------
@@ -343,6 +356,7 @@ def _kind(folder: Path) -> ModelKind:
     for sign, kind in (
         ("ForSequenceClassification", ModelKind.RERANKER),
         ("ForCausalLM", ModelKind.GENERATOR),
+        ("LMHeadModel", ModelKind.GENERATOR),
         ("Model", ModelKind.ENCODER),
     ):
         if sign in architecture:

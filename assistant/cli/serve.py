@@ -6,10 +6,14 @@ import asyncio
 import contextlib
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from assistant.cli.common import open_engine, read_settings
+from assistant.cli.common import open_engine, open_voice, read_settings
+
+if TYPE_CHECKING:
+    from assistant.voice.service import Voice
 
 
 @click.command("serve")
@@ -28,6 +32,7 @@ def serve_command(host: str | None, port: int | None, data: Path | None, verbose
 
     with open_engine(settings) as engine:
         facts = engine.describe()
+        voice = open_voice(settings, engine.knowledge)
 
         def announce(server: Server) -> None:
             shown = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -35,11 +40,18 @@ def serve_command(host: str | None, port: int | None, data: Path | None, verbose
                 f"serving http://{shown}:{server.port}/ (websocket at /ws)\n"
                 f"snapshot {facts['snapshot']} with {facts['passages']} passages\n"
                 f"{facts['encoder']}\n"
+                f"speech: {_spoken(voice)}\n"
                 f"ready after {time.perf_counter() - started:.1f} s",
                 err=True,
             )
 
-        asyncio.run(serve(settings, engine, announce=announce))
+        asyncio.run(serve(settings, engine, announce=announce, voice=voice))
+
+
+def _spoken(voice: Voice | None) -> str:
+    if voice is None:
+        return "off, there is no model (setting voice.models)"
+    return ", ".join(f"{language} by {name}" for language, name in voice.identities.items())
 
 
 def raise_file_limit(connections: int) -> None:

@@ -40,6 +40,9 @@ SMALL_TALK = frozenset(
     }
 )
 TALK_TO_PERSON = "talk_to_person"
+UPSET = "upset"  # stands as intent of a hand-over that nobody asked for, but anger called for
+_CLOSED = frozenset({DecisionKind.ANSWER, DecisionKind.APPROVED})  # replies that ask for nothing themselves
+PERSON_OFFERED = (Option("Talk to a person", intent=TALK_TO_PERSON),)
 
 _INTENT_SURE = 0.6  # share of the classifier's probability from which the first intent is taken
 _ALMOST_SURE = 0.9  # a passage this probable is answered though another one is near
@@ -47,7 +50,7 @@ _MUCH_SAID = 12  # words; a longer utterance with a value of the pending intent 
 _LONG_UTTERANCE = 6  # words; a longer one that starts with a greeting asks something, too
 _MOST_OPTIONS = 3
 _SLOT_TRIES = 2
-_DOUBTFUL = 0.45  # probability from which a passage is at least offered as what may be meant
+_DOUBTFUL = 0.5  # probability from which a passage is at least offered as what may be meant
 _EQUAL = 0.7  # fused scores are log-odds: two passages this near are less than two to one
 _NEAR = 2.0  # about seven to one: worth offering beside the first when nothing is sure
 _GIVES_UP = re.compile(
@@ -82,6 +85,7 @@ class Evidence:
         actions: names of the skills that exist.
         signed_in: whether the customer is known, so that a skill can find their orders without a number.
         pointing: it points at something ("reset it") that nothing before names.
+        upset: the customer is angry or desperate.
     """
 
     text: str
@@ -94,12 +98,13 @@ class Evidence:
     actions: frozenset[str]
     signed_in: bool = False
     pointing: bool = False
+    upset: bool = False
 
 
 def decide(
     evidence: Evidence, state: DialogueState, intents: Mapping[str, Intent], shop: Shop
 ) -> tuple[Decision, DialogueState]:
-    """Decide what to do with one utterance.
+    """Decide what to do with one utterance, then heed whether the customer is upset again and again.
 
     Args:
         evidence: what was understood and found.
@@ -109,6 +114,34 @@ def decide(
 
     Returns: the decision and the state after it. A skill that runs next may still change the state.
     """
+    decision, after = _decide(evidence, state, intents, shop)
+    return _heed_upset(evidence, decision, after, state.upset, shop)
+
+
+def _heed_upset(
+    evidence: Evidence, decision: Decision, after: DialogueState, before: int, shop: Shop
+) -> tuple[Decision, DialogueState]:
+    """Offer a person to somebody who is upset repeatedly, then hand over; a yes that was asked for is still done."""
+    count = before + 1 if evidence.upset else max(0, before - 1)
+    if decision.kind is DecisionKind.HAND_OVER:
+        return decision, replace(after, upset=0)
+    after = replace(after, upset=count)
+    if not evidence.upset or decision.confirmed:
+        return decision, after
+    if count > shop.handover_after_upset:
+        why = f"the customer is upset, for the {count}th time"
+        calm = replace(after, intent="", slots={}, awaiting="", options=(), question="", tries=0, upset=0)
+        return Decision(DecisionKind.HAND_OVER, why, intent=UPSET), calm
+    if count == shop.handover_after_upset and decision.kind in _CLOSED:
+        offered = replace(decision, options=PERSON_OFFERED, closing=shop.handover_offer)
+        return offered, after if after.awaiting else replace(after, options=PERSON_OFFERED)
+    return decision, after
+
+
+def _decide(
+    evidence: Evidence, state: DialogueState, intents: Mapping[str, Intent], shop: Shop
+) -> tuple[Decision, DialogueState]:
+    """Decide what to do with what was said, whatever the tone."""
     clear = replace(state, intent="", slots={}, awaiting="", options=(), question="", tries=0)
     if state.awaiting and state.intent in intents:
         pending = _pending(evidence, state, intents[state.intent])
@@ -372,7 +405,7 @@ def _decline(retrieval: Retrieval, state: DialogueState, shop: Shop) -> tuple[De
             ),  # no intent: nobody asked for it
             replace(state, misses=0),
         )
-    options = (Option("Talk to a person", intent=TALK_TO_PERSON),)
+    options = PERSON_OFFERED
     reply = f"I don't have any information on that, and I'd rather not guess. {shop.handover_offer}"
     return (
         Decision(DecisionKind.DECLINE, why, options=options, reply=reply),

@@ -1,4 +1,4 @@
-"""Test conversations: the format of tests.yaml, running them turn by turn, and writing one down."""
+"""Test conversations: the format of tests.yaml, what counts as met, and writing one down."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from assistant.records import (
     TurnResult,
 )
 
-_EXPECTATIONS = ("decision", "source", "contains", "excludes", "intent", "slots")
+_EXPECTATIONS = ("decision", "source", "card", "contains", "excludes", "intent", "slots")
+_EVENT = re.compile(r"(view|tap|dismiss|purchase) ([!-~]{1,64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Expectation:
     Attributes:
         decisions: one of these.
         source: `document#title` of a passage among the sources.
+        card: kind of a card that is shown.
         contains: each stands in the reply; case does not count.
         excludes: none stands in the reply; case does not count.
         intent: intent the turn acted on.
@@ -44,6 +47,7 @@ class Expectation:
 
     decisions: tuple[DecisionKind, ...] = ()
     source: str = ""
+    card: str = ""
     contains: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     intent: str = ""
@@ -52,10 +56,21 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedTurn:
-    """What the customer says, and what is expected then."""
+    """What the customer does, and what is expected then.
+
+    Attributes:
+        customer: what is said, or the code if `scans`.
+        expect: what the reply must be.
+        scans: a code is scanned instead of anything being said.
+        events: what the customer does with products before that: ("tap", SKU) and the like.
+        interrupts: is said as soon as the reply to the turn before has begun.
+    """
 
     customer: str
     expect: Expectation
+    scans: bool = False
+    events: tuple[tuple[str, str], ...] = ()
+    interrupts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +93,55 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one turn.
+
+    Attributes:
+        said: what the customer said, or the code that was scanned.
+        sources: `document#title` of each.
+        cards: the kind of each.
+        timings: milliseconds by stage.
+        reason: why it was decided so; "" if only the wire was seen.
+        intent: what the turn acted on; None if only the wire was seen.
+        slots: values known after the turn; None if only the wire was seen.
+    """
+
+    said: str
+    status: str
+    decision: str
+    reply: str
+    sources: tuple[str, ...] = ()
+    cards: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    intent: str | None = None
+    slots: Mapping[str, str] | None = None
+
+    def seen_inside(self, result: TurnResult) -> Answer:
+        """The same answer with what the wire does not tell."""
+        return dataclasses.replace(
+            self,
+            reason=result.decision.reason,
+            intent=result.decision.intent or result.state.intent,
+            slots={**result.state.slots, **result.decision.slots},
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
-    """A test that was run: the turns as they went, and every unmet expectation."""
+    """A test that was run: the turns as they went, and every unmet expectation or broken rule of the protocol."""
 
     name: str
-    turns: tuple[tuple[str, TurnResult], ...]
+    answers: tuple[Answer, ...]
     failures: tuple[Failure, ...]
+    unchecked: int = 0  # expectations about intents and slots that only the engine's side shows
 
     def as_line(self) -> dict[str, Any]:
         """JSON-serialisable, for `--predictions`."""
         return {
             "name": self.name,
             "passed": not self.failures,
-            "turns": [
-                {
-                    "customer": text,
-                    "status": result.status,
-                    "decision": result.decision.kind,
-                    "reason": result.decision.reason,
-                    "reply": result.text,
-                    "sources": [f"{source.document}#{source.title}" for source in result.sources],
-                    "intent": result.decision.intent,
-                    "slots": {**result.state.slots, **result.decision.slots},
-                    "milliseconds": {stage.name: stage.milliseconds for stage in result.trace},
-                }
-                for text, result in self.turns
-            ],
+            "turns": [dataclasses.asdict(answer) for answer in self.answers],
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
         }
 
@@ -134,14 +172,19 @@ class Conversation:
         *,
         cancel: Any = None,
         on_delta: Callable[[str], None] = lambda piece: None,
+        alternatives: tuple[str, ...] = (),
     ) -> TurnResult:
-        """Run one turn; `on_delta` sees the reply as it comes, setting `cancel` (asyncio.Event) ends it."""
+        """Run one turn; `on_delta` sees the reply as it comes, setting `cancel` (asyncio.Event) ends it.
+
+        `alternatives` are what else may have been said, if it was heard unsurely.
+        """
         request = TurnRequest(
             text=text,
             history=self._history,
             state=self._state,
             customer=self._customer,
             session=self._session,
+            alternatives=alternatives,
         )
         result: TurnResult | None = None
         events: AsyncIterator[Any] = self._runner.run(request, cancel)
@@ -161,63 +204,64 @@ class Conversation:
         return result
 
 
-async def run_test(runner: TurnRunner, test: ConversationTest) -> Held:
-    """Hold one conversation to its end, also past unmet expectations."""
-    conversation = Conversation(runner, test.customer)
-    failures: list[Failure] = []
-    for number, turn in enumerate(test.turns, start=1):
-        result = await conversation.say(turn.customer)
-        failures += [Failure(test.name, number, turn.customer, what) for what in unmet(turn.expect, result)]
-    return Held(test.name, tuple(conversation.turns), tuple(failures))
-
-
 def conversation_figures(held: Sequence[Held]) -> dict[str, Any]:
     """How many conversations met every expectation, each failure, and the time of every stage."""
     failures = [failure for test in held for failure in test.failures]
     failed = sum(bool(test.failures) for test in held)
-    stages = [stage for test in held for _, result in test.turns for stage in result.trace]
+    timings = [answer.timings for test in held for answer in test.answers]
     return {
         "n": len(held),
         "conversations": {
             "passed": len(held) - failed,
             "failed": failed,
+            "unchecked": sum(test.unchecked for test in held),
             "failures": [dataclasses.asdict(failure) for failure in failures],
         },
-        "latency_ms": latency([{stage.name: stage.milliseconds} for stage in stages]),
+        "latency_ms": latency(timings),
     }
 
 
-def unmet(expect: Expectation, result: TurnResult) -> list[str]:
-    """Expectations that a reply does not meet, each as a sentence with what was there instead."""
+def unmet(expect: Expectation, answer: Answer) -> list[str]:
+    """Expectations that an answer does not meet, each as a sentence with what was there instead."""
     found = []
-    kind = result.decision.kind
-    if expect.decisions and kind not in expect.decisions:
+    if expect.decisions and answer.decision not in expect.decisions:
         wanted = " or ".join(expect.decisions)
-        found.append(f"decision: expected {wanted}, was {kind} ({result.decision.reason})")
-    if expect.source and expect.source not in (seen := [f"{s.document}#{s.title}" for s in result.sources]):
-        found.append(f"source: expected {expect.source}, was {', '.join(seen) or 'none'}")
-    reply = result.text.casefold()
+        why = f" ({answer.reason})" if answer.reason else ""
+        found.append(f"decision: expected {wanted}, was {answer.decision}{why}")
+    if expect.source and expect.source not in answer.sources:
+        found.append(f"source: expected {expect.source}, was {', '.join(answer.sources) or 'none'}")
+    if expect.card and expect.card not in answer.cards:
+        found.append(f"card: expected {expect.card}, was {', '.join(answer.cards) or 'none'}")
+    reply = answer.reply.casefold()
     found += [
-        f"reply: expected {part!r} in it, was {result.text!r}"
+        f"reply: expected {part!r} in it, was {answer.reply!r}"
         for part in expect.contains
         if part.casefold() not in reply
     ]
     found += [
-        f"reply: expected no {part!r} in it, was {result.text!r}"
+        f"reply: expected no {part!r} in it, was {answer.reply!r}"
         for part in expect.excludes
         if part.casefold() in reply
     ]
-    if expect.intent and expect.intent != (intent := result.decision.intent or result.state.intent):
-        found.append(f"intent: expected {expect.intent}, was {intent or 'none'}")
-    slots = {**result.state.slots, **result.decision.slots}
-    found += [
-        f"slot {name}: expected {value!r}, was {slots[name]!r}"
-        if name in slots
-        else f"slot {name}: expected {value!r}, was not filled"
-        for name, value in expect.slots.items()
-        if slots.get(name) != value
-    ]
+    if expect.intent and answer.intent is not None and expect.intent != answer.intent:
+        found.append(f"intent: expected {expect.intent}, was {answer.intent or 'none'}")
+    slots = answer.slots
+    if slots is not None:
+        found += [
+            f"slot {name}: expected {value!r}, was {slots[name]!r}"
+            if name in slots
+            else f"slot {name}: expected {value!r}, was not filled"
+            for name, value in expect.slots.items()
+            if slots.get(name) != value
+        ]
     return found
+
+
+def not_visible(expect: Expectation, answer: Answer) -> int:
+    """How many expectations could not be checked, as only the wire was seen."""
+    return (answer.intent is None and bool(expect.intent)) + (
+        len(expect.slots) if answer.slots is None else 0
+    )
 
 
 # --- reading tests.yaml ------------------------------------------------------------------------------------
@@ -284,6 +328,11 @@ def parse_conversations(text: str, path: Path) -> tuple[ConversationTest, ...]:
             problem(entry.line, f"{name!r} has no `turns`")
             continue
         parsed = [_turn(turn, entry.line, problem) for turn in turns]
+        for before, after in pairwise(parsed):
+            if before and after and after.interrupts and before.expect != Expectation():
+                problem(entry.line, f"{name!r} expects something of a turn that the next one interrupts")
+        if parsed[0] and parsed[0].interrupts:
+            problem(entry.line, f"{name!r} begins with a turn that interrupts")
         customer = entry.get("customer", "")
         if not isinstance(customer, str):
             problem(entry.line, f"`customer` of {name!r} is not an id")
@@ -298,11 +347,17 @@ def _turn(turn: object, parent_line: int, problem: Callable[[int, str], None]) -
     if not isinstance(turn, _Located):
         problem(parent_line, f"a turn is a mapping with `customer` and `expect`, not {turn!r}")
         return None
-    customer, expect = turn.get("customer"), turn.get("expect") or {}
-    if not isinstance(customer, str) or not customer.strip():
-        problem(turn.line, "a turn has no `customer` text")
+    scans = "scan" in turn
+    customer, expect = turn.get("scan" if scans else "customer"), turn.get("expect") or {}
+    if not isinstance(customer, str) or not customer.strip() or (scans and "customer" in turn):
+        problem(turn.line, "a turn has no `customer` text, or a `scan` with a code instead")
         return None
-    if unknown := sorted(set(turn) - {"customer", "expect"}):
+    if turn.get("interrupts", "false") not in {"true", "false"}:
+        problem(turn.line, f"`interrupts` is true or false, not {turn['interrupts']!r}")
+    events = [_EVENT.fullmatch(event) for event in _texts(turn.get("events"), "events", turn.line, problem)]
+    if not all(events):
+        problem(turn.line, "`events` are such as `tap SKU`: view, tap, dismiss or purchase, then the product")
+    if unknown := sorted(set(turn) - {"customer", "scan", "events", "interrupts", "expect"}):
         problem(turn.line, f"a turn has unknown keys: {', '.join(unknown)}")
     if not isinstance(expect, dict):
         problem(turn.line, "`expect` is not a mapping")
@@ -318,7 +373,10 @@ def _turn(turn: object, parent_line: int, problem: Callable[[int, str], None]) -
     if not isinstance(slots, dict):
         problem(turn.line, "`slots` is not a mapping of names to values")
         slots = {}
-    source, intent = expect.get("source") or "", expect.get("intent") or ""
+    source, intent, card = expect.get("source") or "", expect.get("intent") or "", expect.get("card") or ""
+    if not isinstance(card, str):
+        problem(turn.line, "`card` is not a kind of card")
+        card = ""
     if not isinstance(source, str) or (source and "#" not in source):
         problem(turn.line, f"`source` is {source!r}; expected `file#heading`")
         source = ""
@@ -330,11 +388,15 @@ def _turn(turn: object, parent_line: int, problem: Callable[[int, str], None]) -
         Expectation(
             decisions=tuple(DecisionKind(kind) for kind in decisions),
             source=source,
+            card=card,
             contains=_texts(expect.get("contains"), "contains", turn.line, problem),
             excludes=_texts(expect.get("excludes"), "excludes", turn.line, problem),
             intent=intent,
             slots={str(name): str(value) for name, value in slots.items()},
         ),
+        scans=scans,
+        events=tuple((found[1], found[2]) for found in events if found),
+        interrupts=turn.get("interrupts") == "true",
     )
 
 

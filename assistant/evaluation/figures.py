@@ -145,6 +145,13 @@ def rouge_l(candidate: str, reference: str) -> float:
     return _f1(row[-1], len(ours), len(theirs))
 
 
+def repetition(text: str, run: int = 4) -> float:
+    """Share of the runs of so many words that stood in the text before; 0 for a text shorter than that."""
+    found = words(without_citations(text))
+    runs = [tuple(found[start : start + run]) for start in range(len(found) - run + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
+
+
 def ungrounded_values(reply: str, grounds: Sequence[str]) -> tuple[str, ...]:
     """Numbers, links and addresses of a reply that stand in none of the texts it may rest on.
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from assistant.errors import ConfigError, KnowledgeError, KnowledgeProblem
 from assistant.evaluation.figures import without_citations
+from assistant.evaluation.speech import is_manifest
 from assistant.records import Message, Role
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ class FileKind(StrEnum):
     QUESTIONS = "questions"
     INTENTS = "intents"
     CONVERSATIONS = "conversations"
+    SPEECH = "speech"
 
 
 class Kind(StrEnum):
@@ -81,11 +83,8 @@ def recognise(text: str, path: Path) -> FileKind:
     Raises: ConfigError: none of the known kinds, or one that cannot be evaluated yet.
     """
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    columns = first.split("\t")
-    if "file" in columns and "transcript" in columns:
-        raise ConfigError(
-            f"{path}: is a speech manifest; speech is evaluated once the voice model is part of it"
-        )
+    if is_manifest(first):
+        return FileKind.SPEECH
     if first.startswith("{"):
         try:
             keys = set(json.loads(first))

@@ -16,7 +16,7 @@ from assistant.evaluation.figures import auroc, caught_at, share
 from assistant.evaluation.files import LabelledUtterance
 from assistant.protocols import Embedder, Vectors
 from assistant.records import Intent
-from assistant.understanding.intents import IntentModel, fit_intents
+from assistant.understanding.intents import IntentModel, fit_intents, name_texts
 
 _BATCH = 256
 
@@ -67,8 +67,9 @@ def read_all(
             f"give examples of them with --train FILE or ingest a base that has them"
         )
     vectors = _embed(embedder, [example for intent in intents for example in intent.examples])
+    names_of = _embed(embedder, name_texts(intents))
     start = time.perf_counter()
-    model = IntentModel(intents, fit_intents(intents, vectors))
+    model = IntentModel(intents, fit_intents(intents, vectors, names_of))
     fit_seconds = time.perf_counter() - start
     items = []
     queries = _embed(embedder, [utterance.text for utterance in utterances])

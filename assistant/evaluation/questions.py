@@ -21,6 +21,7 @@ from assistant.evaluation.figures import (
     mean_reciprocal_rank,
     recall_at,
     reliability,
+    repetition,
     rouge_l,
     share,
     token_f1,
@@ -43,7 +44,15 @@ _NOT_ANSWERED = frozenset({DecisionKind.DECLINE, DecisionKind.HAND_OVER})
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the assistant said to a question, compared with the reference."""
+    """What the assistant said to a question, compared with the reference.
+
+    Attributes:
+        ungrounded: values of the text that stand nowhere, whatever check it has passed.
+        checked: sentences by what the grounding check did with them, and its violations; None without a check.
+        ai_generated: whether words of a language model are in it.
+        fallback: why the passages' own sentences had to stand in for the model's, "" if they had not.
+        tokens_per_s: of a language model, after its first token; None without.
+    """
 
     text: str
     decision: DecisionKind
@@ -53,6 +62,17 @@ class Reply:
     rouge_l: float
     ungrounded: tuple[str, ...]
     words: int
+    repetition: float
+    ai_generated: bool
+    fallback: str
+    checked: Mapping[str, Any] | None
+    tokens_per_s: float | None
+
+    @property
+    def invented(self) -> bool:
+        """Whether the model wrote a fact that stands nowhere, before the check mended it."""
+        found = (self.checked or {}).get("violations", {})
+        return any(name.startswith("ungrounded") for name in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +156,8 @@ async def _ask(
     if replies:
         result, outside = await _turn(subject, question)
         milliseconds = {stage.name: stage.milliseconds for stage in result.trace} | outside
+        if (first_token := _composed(result).get("first_token_ms")) is not None:
+            milliseconds["first_token"] = first_token
         reply = _compare(question, result, subject.knowledge)
     return Answered(
         id=question.id,
@@ -167,6 +189,11 @@ async def _turn(subject: Subject, question: Question) -> tuple[TurnResult, dict[
     return result, outside | {"turn": (time.perf_counter() - start) * 1e3}
 
 
+def _composed(result: TurnResult) -> Mapping[str, Any]:
+    """What the trace tells of how the reply was written."""
+    return next((stage.detail for stage in result.trace if stage.name == "composition"), {})
+
+
 def _compare(question: Question, result: TurnResult, knowledge: Knowledge) -> Reply:
     grounds = [
         question.text,
@@ -175,6 +202,7 @@ def _compare(question: Question, result: TurnResult, knowledge: Knowledge) -> Re
         *_shop_texts(knowledge),
         *(_flat(card.data) for card in result.cards),
     ]
+    detail = _composed(result)
     return Reply(
         text=result.text,
         decision=result.decision.kind,
@@ -184,6 +212,11 @@ def _compare(question: Question, result: TurnResult, knowledge: Knowledge) -> Re
         rouge_l=rouge_l(result.text, question.reply),
         ungrounded=ungrounded_values(result.text, grounds),
         words=len(words(without_citations(result.text))),
+        repetition=repetition(result.text),
+        ai_generated=result.ai_generated,
+        fallback=str(detail.get("fallback", "")),
+        checked=detail.get("grounding"),
+        tokens_per_s=detail.get("tokens_per_s"),
     )
 
 
@@ -271,8 +304,13 @@ def _reply_figures(items: Sequence[Answered]) -> dict[str, Any]:
         "rouge_l": mean([reply.rouge_l for _, reply in pairs]),
         "citation_precision": mean([len(ours & right) / len(ours) for ours, right in cited if ours]),
         "citation_recall": mean([len(ours & right) / len(right) for ours, right in cited]),
+        "ungrounded_before_check": share([reply.invented for reply in every if reply.checked is not None]),
         "ungrounded": share([bool(reply.ungrounded) for reply in every]),
         "words": mean([float(reply.words) for _, reply in pairs]),
+        "repetition": mean([reply.repetition for reply in every]),
+        "ai_generated": share([reply.ai_generated for reply in every]),
+        "fell_back": share([bool(reply.fallback) for reply in every]),
+        "tokens_per_s": mean([reply.tokens_per_s for reply in every if reply.tokens_per_s]),
     }
 
 

@@ -27,7 +27,12 @@ _LABELS = {
     "citation_precision": "citation precision",
     "citation_recall": "citation recall",
     "ungrounded": "replies with a value that stands nowhere",
+    "ungrounded_before_check": "the same before the check, of what the model wrote",
     "words": "words in a reply",
+    "repetition": "runs of four words said before in the reply",
+    "ai_generated": "replies with words of a language model",
+    "fell_back": "replies that fell back on quotes",
+    "tokens_per_s": "tokens per second after the first",
     "n_in_scope": "utterances in scope",
     "n_out_of_scope": "utterances out of scope",
     "accuracy": "accuracy in scope",
@@ -36,6 +41,13 @@ _LABELS = {
     "in_scope_kept": "in scope kept at the model's threshold",
     "oos_recall": "out of scope caught at that threshold",
     "fit_seconds": "seconds to fit",
+    "wer": "word error rate",
+    "wer_raw": "without putting the shop's words right",
+    "cer": "character error rate",
+    "sentences_right": "recordings without an error",
+    "unreadable": "recordings that could not be read",
+    "seconds": "seconds of audio",
+    "rtf": "seconds needed for a second of audio",
 }
 _BAR_WIDTH = 20
 
@@ -63,6 +75,8 @@ def _tables(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
             yield _values(title, figures[key])
     if "calibration" in figures:
         yield _reliability(figures["calibration"])
+    if "speech" in figures:
+        yield from _speech(figures["speech"])
     if "conversations" in figures:
         yield from _conversations(figures["conversations"])
     if figures.get("latency_ms"):
@@ -117,6 +131,15 @@ def _bar(predicted: float, observed: float) -> Text:
     cells = ["█" if place < filled else "·" for place in range(_BAR_WIDTH)]
     cells[mark] = "┃"
     return Text("".join(cells), style="cyan")
+
+
+def _speech(figures: Mapping[str, Any]) -> Iterator[Table]:
+    yield _values("Speech", {key: value for key, value in figures.items() if key not in {"n", "by_group"}})
+    if "by_group" in figures:
+        table = _table("Word error rate", "group", "n", "words", "WER")
+        for name, row in figures["by_group"].items():
+            table.add_row(escape(name) or "–", str(row["n"]), str(row["words"]), _number(row["wer"]))
+        yield table
 
 
 def _conversations(figures: Mapping[str, Any]) -> Iterator[RenderableType]:

@@ -29,7 +29,8 @@ KEPT_SNAPSHOTS = 5
 _EMBED_BATCH = 512
 
 BuildUnits = Callable[[Sequence[Passage]], list[Unit]]
-FitIntents = Callable[[Sequence[Intent], Vectors], Mapping[str, NDArray[Any]]]
+NameIntents = Callable[[Sequence[Intent]], Sequence[str]]
+FitIntents = Callable[[Sequence[Intent], Vectors, Vectors], Mapping[str, NDArray[Any]]]
 Calibrate = Callable[[DraftSnapshot], Mapping[str, Any]]
 SelfTest = Callable[[DraftSnapshot], Sequence[str]]
 
@@ -113,6 +114,7 @@ def ingest(
     store: SnapshotStore,
     embedder: Embedder,
     build_units: BuildUnits,
+    name_intents: NameIntents,
     fit_intents: FitIntents,
     calibrate: Calibrate,
     self_test: SelfTest,
@@ -129,7 +131,8 @@ def ingest(
         store: where snapshots are kept.
         embedder: makes the vectors.
         build_units: which texts of the passages are embedded.
-        fit_intents: gets all intents and the vectors of all their examples in order.
+        name_intents: what is embedded as the name of each intent.
+        fit_intents: gets all intents, the vectors of all their examples in order, and those of their names.
         calibrate: what the policy needs to know about the finished draft; JSON-able.
         self_test: problems of the finished draft; with any the run is refused, unless `force` is set.
         dry_run: do everything but write; nothing in the data folder changes.
@@ -163,20 +166,23 @@ def ingest(
             changes = compare_with(old, knowledge.passages)
         units = tuple(build_units(knowledge.passages))
         examples = [example for intent in knowledge.intents for example in intent.examples]
-        texts = [*(unit.text for unit in units), *examples]
+        names = name_intents(knowledge.intents)
+        texts = [*(unit.text for unit in units), *examples, *names]
         cache_path = store.data_dir / CACHE_FILE
         cache = stack.enter_context(
             VectorCache(cache_path, embedder.identity, embedder.dimension, read_only=dry_run)
         )
         with run.step("embed", len(texts)):
             everything, embedded = _embed(texts, embedder, cache, run)
-        vectors, example_vectors = everything[: len(units)], everything[len(units) :]
+        vectors, example_vectors, name_vectors = np.split(
+            everything, [len(units), len(units) + len(examples)]
+        )
         with run.step("index"):
             index = FaissIndex.build(vectors)
         with run.step("look for contradictions"):
             near, contradictions = compare_passages(knowledge.passages, units, vectors)
         with run.step("fit intents"):
-            intent_arrays = fit_intents(knowledge.intents, example_vectors)
+            intent_arrays = fit_intents(knowledge.intents, example_vectors, name_vectors)
         draft = DraftSnapshot(
             knowledge, units, vectors, intent_arrays, example_vectors, index, embedder.identity
         )

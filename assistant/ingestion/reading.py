@@ -18,10 +18,10 @@ from assistant.ingestion.questions import (
     read_question_file,
     read_question_table,
 )
-from assistant.ingestion.shop import check_tests, read_intents, read_shop
+from assistant.ingestion.shop import check_sources, check_tests, read_intents, read_shop
 from assistant.ingestion.sources import Findings, SourceFile, decode
 from assistant.ingestion.splitting import clean
-from assistant.records import Knowledge, Passage, Shop
+from assistant.records import Knowledge, Passage, Product, Shop
 from assistant.text import words
 
 _ONCE = ("shop.toml", "intents.yaml", "catalog.csv", "orders.csv", "devices.yaml", "events.csv")
@@ -68,6 +68,8 @@ def read_knowledge(files: Sequence[SourceFile], findings: Findings) -> Reading:
     for product, line in products:
         passages.append(product_passage(product, named["catalog.csv"][0].name, line, shop.language))
     unique, duplicates = drop_duplicates(passages, findings)
+    if shop.orders is not None:
+        check_sources(named["shop.toml"][0], shop.orders, unique, findings)
     if not findings.problems and not unique and not intents:
         findings.add(
             ", ".join(file.name for file in files), 0, "hold no passage and no intent; add knowledge"
@@ -88,8 +90,14 @@ def read_knowledge(files: Sequence[SourceFile], findings: Findings) -> Reading:
             tuple(events),
         ),
         tuple(duplicates),
-        tuple(findings.skipped),
+        _without_media(findings.skipped, catalogue),
     )
+
+
+def _without_media(skipped: Sequence[str], catalogue: Sequence[Product]) -> tuple[str, ...]:
+    """What was left out, less the pictures and 3D models of products: the server gives those out."""
+    media = {name for product in catalogue for name in (product.image, product.model_3d)}
+    return tuple(entry for entry in skipped if entry.partition(": ")[0] not in media)
 
 
 def _read_passages(

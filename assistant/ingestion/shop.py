@@ -6,14 +6,15 @@ import re
 import tomllib
 import zoneinfo
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
 from assistant.ingestion.questions import line_of, parse_yaml
 from assistant.ingestion.sources import Findings, SourceFile, decode
-from assistant.records import Intent, Shop, SlotSpec
+from assistant.records import Intent, OrderRules, Passage, Shop, SlotSpec
 from assistant.text import normalise
 
 SLOT_TYPES = (
@@ -38,9 +39,27 @@ _HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)")
 _TEXTS = {"name", "language", "greeting", "tone", "currency", "timezone", "order_number"}
 _TABLES: Mapping[str, tuple[str, ...]] = {
     "hours": WEEKDAYS,
-    "handover": ("offer", "outside_hours", "after_misses"),
+    "handover": ("offer", "outside_hours", "after_misses", "after_upset"),
     "accepted": ("wrong_answers",),
+    "orders": tuple(rule.name for rule in fields(OrderRules)),
 }
+_WHOLE: Mapping[str, tuple[int, int]] = {  # rules that are whole numbers, with the least and the most
+    "free_cancel_hours": (0, 8760),
+    "cancel_refund_days": (0, 365),
+    "return_days": (0, 3650),
+    "drop_off_days": (1, 365),
+    "collection_days": (0, 365),
+    "inspection_days": (0, 365),
+    "late_move_hour": (0, 23),
+    "most_moves": (0, 100),
+    "most_days_moved": (0, 365),
+    "driver_calls_minutes": (0, 1440),
+    "mattress_nights": (0, 3650),
+    "mattress_days": (0, 3650),
+}
+_FEES = ("collection_fee", "late_move_fee")
+_WINDOWS = ("windows", "windows_saturday", "windows_sunday")
+_TOPICS = ("cancel", "delivery", "return", "mattress", "made to order", "device")
 
 
 def read_shop(source: SourceFile, findings: Findings) -> Shop:
@@ -109,7 +128,67 @@ class _ShopReader:
             values["accepted_wrong_answers"] = float(accepted)
         else:
             self._complain("wrong_answers", "must be a fraction from 0 to 1, such as 0.05 for one in twenty")
+        if "orders" in data:
+            values["orders"] = self._orders(tables["orders"])
         return Shop(**values)
+
+    def _orders(self, table: dict[str, Any]) -> OrderRules | None:
+        """The rules for orders; None if one of them is missing or wrong."""
+        before = len(self._findings.problems)
+        needed = [rule.name for rule in fields(OrderRules) if rule.default is MISSING == rule.default_factory]
+        if lacking := [name for name in needed if name not in table]:
+            found = re.search(r"(?m)^[ \t]*\[\s*orders\s*\]", self._text)
+            line = self._text.count("\n", 0, found.start()) + 1 if found else 1
+            message = f"[orders] lacks {', '.join(lacking)}; fill them in, or remove the table"
+            self._findings.add(self._name, line, message)
+        for key in table.keys() & _WHOLE.keys():
+            low, high = _WHOLE[key]
+            value = table[key]
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                self._complain(key, f"must be a whole number from {low} to {high}, not {value!r}")
+        for key in table.keys() & set(_FEES):
+            if not _is_number(table[key]) or table[key] < 0:
+                self._complain(key, f"must be an amount of 0 or more, not {table[key]!r}")
+        for key in table.keys() & set(_WINDOWS):
+            self._check_windows(key, table[key])
+        for key in table.keys() & {"mattress_category", "lock_category"}:
+            if not isinstance(table[key], str):
+                self._complain(key, f"must be a category of the catalogue in quotes, not {table[key]!r}")
+        categories = table.get("device_categories", [])
+        if not _is_texts(categories):
+            self._complain("device_categories", "must be a list of categories of the catalogue")
+        sources = table.get("sources", {})
+        if not isinstance(sources, dict):
+            self._complain(
+                "sources", "must be a table: write [orders.sources] and the passages of each topic below"
+            )
+            sources = {}
+        for topic, names in sources.items():
+            if topic not in _TOPICS:
+                self._complain(topic, f"is no topic of the rules; known are {', '.join(_TOPICS)}")
+            elif not _is_texts(names) or not all("#" in name for name in names):
+                self._complain(
+                    topic, 'must be a list of passages such as "faq/returns.md#How long can I ...?"'
+                )
+        if table.get("mattress_category") and not {"mattress_nights", "mattress_days"} <= table.keys():
+            self._complain("mattress_category", "needs mattress_nights and mattress_days")
+        if len(self._findings.problems) > before or lacking:
+            return None
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in table.items()
+            if key in _TABLES["orders"] and key != "sources"
+        }
+        return OrderRules(**values, sources={topic: tuple(names) for topic, names in sources.items()})
+
+    def _check_windows(self, key: str, windows: object) -> None:
+        """Spans of a day in their order."""
+        if not _is_texts(windows) or (key == "windows" and not windows):
+            self._complain(key, 'must be a list such as ["08:00-12:00", "12:00-16:00"]')
+            return
+        for window in windows:
+            if not _HOURS.fullmatch(window) or window[:5] >= window[6:]:
+                self._complain(key, f'must hold "HH:MM-HH:MM" with the later time last, not {window!r}')
 
     def _hours(self, table: dict[str, Any]) -> dict[str, str]:
         hours = {}
@@ -130,12 +209,29 @@ class _ShopReader:
                 values |= {f"handover_{key}": normalise(table[key])} if table.get(key) else {}
             else:
                 self._complain(key, f"must be text in quotes, not {table[key]!r}")
-        misses = table.get("after_misses", Shop().handover_after_misses)
-        if isinstance(misses, int) and not isinstance(misses, bool) and misses >= 1:
-            values["handover_after_misses"] = misses
-        else:
-            self._complain("after_misses", f"must be a whole number of 1 or more, not {misses!r}")
+        for key in ("after_misses", "after_upset"):
+            count = table.get(key, getattr(Shop(), f"handover_{key}"))
+            if isinstance(count, int) and not isinstance(count, bool) and count >= 1:
+                values[f"handover_{key}"] = count
+            else:
+                self._complain(key, f"must be a whole number of 1 or more, not {count!r}")
         return values
+
+
+def check_sources(
+    source: SourceFile, rules: OrderRules, passages: Sequence[Passage], findings: Findings
+) -> None:
+    """The passages that the rules for orders name must be there: they are shown as the rules' sources."""
+    known = {f"{passage.document}#{passage.title}" for passage in passages}
+    text = decode(source, findings) or ""
+    for topic, names in rules.sources.items():
+        for name in names:
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                findings.add(
+                    source.name, line_of(text, topic), f"{topic}: there is no passage {name!r}{hint}"
+                )
 
 
 def _is_timezone(name: str) -> bool:
@@ -144,6 +240,10 @@ def _is_timezone(name: str) -> bool:
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
         return False
     return True
+
+
+def _is_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) and item for item in value)
 
 
 def _is_number(value: object) -> bool:

@@ -36,12 +36,14 @@ class Question:
     Attributes:
         at: seconds since 1970.
         answers: what people of the shop wrote in this conversation afterwards, oldest first.
+        conversation: the name under which the shop finds the conversation, "" if there is none.
     """
 
     text: str
     why: Why
     at: float
     answers: tuple[str, ...] = ()
+    conversation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

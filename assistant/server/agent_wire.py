@@ -114,6 +114,7 @@ class QueueEntry(Wire):
     Attributes:
         conversation: the name to take it by.
         waited_s: seconds since the customer asked.
+        cause: the customer asked, the assistant missed several times, or an agent joined unasked.
         state: "waiting", or "active" if an agent has it.
         agent: who has it, or had it before it came back to the queue.
         connected: whether the customer is there now.
@@ -122,7 +123,7 @@ class QueueEntry(Wire):
     conversation: str
     state: Literal["waiting", "active"]
     waited_s: float
-    cause: Literal["asked", "missed"]
+    cause: Literal["asked", "missed", "upset", "joined"]
     agent: str = ""
     connected: bool
     summary: SummaryInfo

@@ -1,9 +1,9 @@
-"""One agent's connection: greets with the operator's credential, and passes requests to the desk."""
+"""One agent's connection: greets with the agent's own credential, and passes requests to the desk."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assistant.server.agent_wire import (
     AgentError,
@@ -11,6 +11,7 @@ from assistant.server.agent_wire import (
     AgentPing,
     AgentPong,
     AgentReady,
+    AgentRequest,
     AgentSays,
     CloseConversation,
     MessageKept,
@@ -21,7 +22,8 @@ from assistant.server.agent_wire import (
 )
 from assistant.server.desk import Desk
 from assistant.server.metrics import Metrics
-from assistant.server.peer import Peer, Socket, same_credential
+from assistant.server.peer import Peer, Socket
+from assistant.server.sign_in import SignedIn, SignIn
 from assistant.server.wire import PROTOCOL_VERSION, ErrorCode, WireError, encode
 from assistant.text import normalise
 
@@ -30,7 +32,7 @@ from assistant.text import normalise
 class AgentRules:
     """The settings an agent's connection needs."""
 
-    credential: str
+    sign_in: SignIn
     hello_timeout_s: float
     messages_per_minute: int
     text_chars: int
@@ -53,6 +55,9 @@ class AgentConnection(Peer):
         self._rules = rules
         self._shop = shop
         self._agent = ""
+        self._signed: SignedIn | None = None
+        remote = socket.remote_address
+        self._address = str(remote[0]) if remote else ""
 
     def replace(self) -> None:
         """Tell the agent's program that the agent connected elsewhere, and close."""
@@ -62,6 +67,12 @@ class AgentConnection(Peer):
     def greeted(self) -> bool:
         """Whether the agent is known."""
         return bool(self._agent)
+
+    def verify(self) -> None:
+        """Close if the agent's sign-in does not count any more."""
+        if self._signed is not None and not self._rules.sign_in.holds(self._signed):
+            self._signed = None
+            self._fail(WireError(ErrorCode.SIGN_IN_ENDED, "sign in again"))
 
     def leave(self) -> None:
         """Let the desk know."""
@@ -83,9 +94,14 @@ class AgentConnection(Peer):
     async def handle(self, frame: str | bytes) -> None:
         """Parse a frame and do what it asks."""
         request = parse_agent_request(frame)
+        if isinstance(request, AgentHello):
+            await self._greet(request)
+        else:
+            await self._serve(request)
+
+    async def _serve(self, request: AgentRequest) -> None:
+        """Do what an agent asks after `hello`."""
         match request:
-            case AgentHello():
-                await self._greet(request)
             case AgentPing():
                 self.offer(encode(AgentPong(t=request.t)))
             case _ if not self._agent:
@@ -101,16 +117,19 @@ class AgentConnection(Peer):
             case CloseConversation():
                 await self._desk.finish(self._agent, request.conversation)
 
-    async def _greet(self, hello: AgentHello) -> None:
+    def _check_hello(self, version: int) -> None:
         if self._agent:
             raise WireError(ErrorCode.ALREADY_GREETED, "hello was sent before on this connection")
-        if hello.v != PROTOCOL_VERSION:
+        if version != PROTOCOL_VERSION:
             raise WireError(
                 ErrorCode.UNSUPPORTED_VERSION,
-                f"protocol version {hello.v} is not spoken here, only {PROTOCOL_VERSION}",
+                f"protocol version {version} is not spoken here, only {PROTOCOL_VERSION}",
             )
-        if not self._rules.credential or not same_credential(self._rules.credential, hello.credential):
-            raise WireError(ErrorCode.UNAUTHORIZED, "the credential in hello is not the operator's")
+
+    async def _greet(self, hello: AgentHello) -> None:
+        self._check_hello(hello.v)
+        signed = await self._rules.sign_in.check(hello.agent, hello.credential, self._address)
+        self._signed = replace(signed, until=float("inf"))  # this connection began with the secret itself
         self._agent = hello.agent
         ready = AgentReady(
             agent=hello.agent, shop=self._shop(), staffed=self._desk.staffed, grace_s=self._rules.grace_s

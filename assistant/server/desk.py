@@ -22,7 +22,9 @@ from assistant.server.person import handover_hours
 from assistant.server.sessions import Session, Sessions
 from assistant.server.waiting import HandoverQueue
 from assistant.server.wire import ErrorCode, Wire, WireError, encode
+from assistant.storage import operator_log
 from assistant.storage.handovers import Ending, HandoverState, Said, StoredHandover, Summary
+from assistant.storage.operator_log import conversation_key
 from assistant.storage.sessions import SessionStore
 
 _SHOWN = 200  # hand-overs in one list of the queue
@@ -150,8 +152,42 @@ class Desk:
                 raise WireError(ErrorCode.UNKNOWN_CONVERSATION, "the customer went back to the assistant")
         finally:
             self._taking.discard(conversation)
+        self._log(agent, operator_log.TOOK, handover.session)
         seat.offer(_conversation(self._find(conversation), session))
         self._wait_for(agent)  # in case they left meanwhile
+
+    async def join(self, agent: str, session_id: SessionId, seat: Seat) -> None:
+        """Give a conversation to an agent though nobody asked, and send it in full.
+
+        Raises: WireError: unknown_conversation, taken, or invalid while nothing has been said.
+        """
+        session = await self._parts.sessions.summon(session_id)
+        if session is None:
+            raise WireError(ErrorCode.UNKNOWN_CONVERSATION, "this conversation is no longer kept")
+        handover = session.talk.handover
+        if handover is not None:
+            return await self.take(agent, handover.id, seat)
+        if not session.turns:
+            raise WireError(ErrorCode.INVALID, "the customer has not said anything yet")
+        joined = await session.join(agent)
+        handover = session.talk.handover
+        if not joined or handover is None:
+            raise WireError(ErrorCode.UNKNOWN_CONVERSATION, "the customer went back to the assistant")
+        self._log(agent, operator_log.JOINED, session_id)
+        seat.offer(_conversation(handover, session))
+        self._wait_for(agent)  # in case they left meanwhile
+
+    async def summon_open(self) -> None:
+        """Bring the sessions of all open hand-overs into memory, as far as there is room."""
+        queue = self._parts.queue
+        for handover in [*queue.waiting(), *queue.active()][:_SHOWN]:
+            try:
+                await self._session(handover)
+            except WireError:
+                return
+
+    def _log(self, agent: str, action: str, session_id: SessionId) -> None:
+        self._parts.store.log_operator(agent, action, conversation_key(session_id), self._parts.clock())
 
     async def say(self, agent: str, conversation: str, message_id: str, text: str) -> None:
         """Pass an agent's words to the customer; returns when they are stored.

@@ -36,6 +36,12 @@ class Metrics:
         self.refused = Counter(
             "assistant_refused_connections", "Connections refused.", ["reason"], registry=self.registry
         )
+        self.speech_seconds = Histogram(
+            "assistant_speech_seconds",
+            "Length of the utterances in speech that were recognised.",
+            buckets=(1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0),
+            registry=self.registry,
+        )
         self.feedback = Counter(
             "assistant_feedback", "Opinions on replies.", ["value"], registry=self.registry
         )

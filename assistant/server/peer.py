@@ -208,11 +208,8 @@ class Peer(ABC):
     async def _receive(self, frame: str | bytes) -> None:
         if self._outbox.closed:
             return  # what a client sends while it is being closed has no effect
-        wait_s = self._bucket.take(asyncio.get_running_loop().time())
-        if wait_s:
-            self._refuse_rate(wait_s)
+        if not self.paces_itself(frame) and not self.pace():
             return
-        self._refused = 0
         try:
             await self.handle(frame)
         except WireError as error:
@@ -222,6 +219,19 @@ class Peer(ABC):
         except Exception as error:
             _LOGGER.error("a message could not be handled: %s", describe_failure(error))
             self._fail(WireError(ErrorCode.INTERNAL, "the server could not handle this message"))
+
+    def paces_itself(self, frame: str | bytes) -> bool:
+        """Whether a frame is not counted as a message, because `handle` sees to its rate."""
+        return False
+
+    def pace(self) -> bool:
+        """Count a message; False, and an error is sent, if there are too many."""
+        wait_s = self._bucket.take(asyncio.get_running_loop().time())
+        if wait_s:
+            self._refuse_rate(wait_s)
+            return False
+        self._refused = 0
+        return True
 
     def _miss_hello(self) -> None:
         if not self.greeted:

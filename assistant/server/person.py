@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +12,12 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from assistant.dialogue.hours import is_staffed, next_opening
-from assistant.records import Decision, DialogueState, Message, Role, SessionId, Shop
+from assistant.records import Decision, DecisionKind, DialogueState, Message, Role, SessionId, Shop
 from assistant.server.summary import cause_of, summarise
 from assistant.server.turns import Turn
 from assistant.server.waiting import HandoverQueue
 from assistant.server.wire import AgentMessage, Handover, UserDelivered, encode
-from assistant.storage.handovers import Ending, HandoverState, Said, SaidKind, StoredHandover
+from assistant.storage.handovers import Cause, Ending, HandoverState, Said, SaidKind, StoredHandover
 from assistant.storage.sessions import SessionStore
 from assistant.text import words
 
@@ -214,6 +215,36 @@ class PersonTalk:
         return Handover(seq=seq, state="waiting", position=position, staffed=staffed, opens=opens)
 
     # --- with an agent ---
+
+    async def join(self, before: Sequence[Turn], agent: str) -> bool:
+        """Begin a talk that the customer did not ask for. False: a hand-over is open, or was meanwhile ended.
+
+        Args:
+            before: the turns so far, oldest first; at least one.
+            agent: who steps in.
+        """
+        if self.handover is not None:
+            return False
+        parts = self._parts
+        now = parts.clock()
+        shop = parts.shop()
+        today = datetime.fromtimestamp(now, ZoneInfo(shop.timezone)).date()
+        handover = StoredHandover(
+            id=f"h_{secrets.token_urlsafe(12)}",
+            session=self._session,
+            turn=before[-1].id,
+            state=HandoverState.ACTIVE,
+            cause=Cause.JOINED,
+            summary=summarise(
+                before[:-1], before[-1], Decision(DecisionKind.HAND_OVER, ""), shop.order_number, today
+            ),
+            rank=parts.queue.back(),
+            requested_at=now,
+            taken_at=now,
+            agent=agent,
+        )
+        parts.queue.put(handover)  # from here on no other agent can take it
+        return await self.take(handover.id, agent)
 
     async def take(self, handover_id: str, agent: str) -> bool:
         """Silence the assistant and begin the talk. False: the customer went back to the assistant meanwhile."""

@@ -6,22 +6,24 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from assistant.protocols import TurnRunner
 from assistant.records import (
-    Decision,
     DecisionKind,
     DialogueState,
+    Knowledge,
     Message,
     Role,
     SessionId,
     Shop,
     Signal,
+    Transcript,
     TurnId,
     TurnRequest,
+    TurnResult,
     TurnStatus,
 )
 from assistant.server.agent_wire import Line
@@ -36,6 +38,7 @@ from assistant.server.turns import (
     cut_short,
     describe_failure,
     drive,
+    format_trace,
     interrupted,
 )
 from assistant.server.waiting import HandoverQueue
@@ -46,10 +49,13 @@ from assistant.server.wire import (
     Handover,
     Hello,
     ProductEvent,
+    TranscriptFinal,
+    TranscriptPartial,
     TurnDone,
     TurnStarted,
     UserText,
     WireError,
+    WordInfo,
     encode,
 )
 from assistant.storage.handovers import HandoverState, Said, SaidKind, StoredHandover
@@ -61,6 +67,7 @@ HISTORY_MESSAGES = 12
 KEPT_TURNS = 50  # finished turns a session can replay
 KEPT_IDS = 1000  # client ids a session recognises as repeats
 KEPT_SIGNALS = 100  # product events of a session that the skills see
+_CODE_SHOWN = 80  # characters of a scanned code that stand in the conversation
 _NO_TURN = TurnId("")  # what a message to a person leads to
 SEQ_RESERVE = 10_000  # more events than a process can have sent without storing their numbers
 
@@ -101,7 +108,12 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all sessions of a server share; `clock` gives seconds since 1970."""
+    """What all sessions of a server share.
+
+    Attributes:
+        clock: gives seconds since 1970.
+        changed: told of every event of a session, and when a client comes or goes; must not block.
+    """
 
     runner: TurnRunner
     store: SessionStore
@@ -109,6 +121,7 @@ class Surroundings:
     metrics: Metrics
     limits: SessionLimits
     clock: Callable[[], float]
+    changed: Callable[[SessionId], None] = lambda _: None
 
     def shop(self) -> Shop:
         """The shop as the knowledge served now describes it."""
@@ -145,6 +158,8 @@ class Session:
         self._running: Turn | None = None
         self._ids: OrderedDict[str, TurnId] = OrderedDict()
         self._signals: deque[Signal] = deque(maxlen=KEPT_SIGNALS)
+        self._transcripts: deque[tuple[int, str]] = deque(maxlen=KEPT_TURNS)
+        self.lost_speech: deque[str] = deque(maxlen=KEPT_TURNS)  # ids of utterances that were cut off
         self._outlet: Outlet | None = None
         self._worker: asyncio.Task[None] | None = None
         self._held = False
@@ -212,6 +227,11 @@ class Session:
         return self._language
 
     @property
+    def knowledge(self) -> Knowledge:
+        """The knowledge served now."""
+        return self._around.runner.knowledge
+
+    @property
     def platform(self) -> str:
         """What the customer uses."""
         return self._platform
@@ -226,6 +246,19 @@ class Session:
         """Turns running and waiting."""
         return len(self._waiting) + (self._running is not None)
 
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """Turns in memory, oldest first; those that run or wait have no status yet."""
+        running = () if self._running is None else (self._running,)
+        return (*self._finished, *running, *self._waiting)
+
+    async def join(self, agent: str) -> bool:
+        """Give a conversation with at least one turn to an agent, though nobody asked.
+
+        False: a hand-over is open already, or the customer ended this one at once.
+        """
+        return await self.talk.join(self.turns, agent)
+
     def attach(self, outlet: Outlet, last_seq: int | None) -> Replay:
         """Open the session on a connection, away from any other one; later events go there."""
         if self._outlet is not None and self._outlet is not outlet:
@@ -233,6 +266,7 @@ class Session:
         self._outlet = outlet
         self.seen_at = self._around.clock()
         self._around.queue.tell_moved(self.id, True)
+        self._around.changed(self.id)
         return self._replay(min(self._acked if last_seq is None else last_seq, self._seq))
 
     def detach(self, outlet: Outlet) -> None:
@@ -244,6 +278,7 @@ class Session:
         if self._stored_once:
             self._around.store.touch(self.id, self.seen_at)
         self._around.queue.tell_moved(self.id, False)
+        self._around.changed(self.id)
 
     def adopt(self, customer: str) -> None:
         """A guest who signed in goes on with the conversation; from now on it is theirs alone."""
@@ -263,6 +298,7 @@ class Session:
 
     def _replay(self, last_seq: int) -> Replay:
         events: list[tuple[int, str]] = self.talk.frames(last_seq)
+        events += [(seq, frame) for seq, frame in self._transcripts if seq > last_seq]
         for turn in self._finished:
             if turn.done_seq > last_seq:
                 if turn.started_seq > last_seq:
@@ -287,6 +323,7 @@ class Session:
         """Send to the client, if one is connected."""
         if self._outlet is not None:
             self._outlet.offer(frame)
+        self._around.changed(self.id)
 
     def next_seq(self) -> int:
         """Take the number of the next event."""
@@ -295,6 +332,10 @@ class Session:
 
     # --- what clients ask ---
 
+    def knows(self, client_id: str) -> bool:
+        """Whether a message of this id was taken before."""
+        return client_id in self._ids
+
     def accept(self, message: UserText) -> None:
         """Take an utterance: run it, queue it, or recognise it as a repeat.
 
@@ -302,8 +343,8 @@ class Session:
 
         Raises: WireError: invalid, text_too_long, busy or duplicate.
         """
-        if message.id in self._ids:
-            self._repeat(message.id)
+        if self.knows(message.id):
+            self.repeat(message.id)
             return
         limits = self._around.limits
         if len(message.text) > limits.text_chars:
@@ -317,24 +358,80 @@ class Session:
             raise WireError(
                 ErrorCode.INVALID, "user.text: field text: there is nothing to read in it", id=message.id
             )
+        self._take(message.id, text)
+
+    def scan(self, client_id: str, code: str) -> None:
+        """Take a scanned code as an utterance.
+
+        Raises: WireError: busy or duplicate.
+        """
+        if self.knows(client_id):
+            self.repeat(client_id)
+            return
+        shown = normalise(code)
+        cut = f"{shown[:_CODE_SHOWN]}…" if len(shown) > _CODE_SHOWN else shown
+        self._take(client_id, f"Scanned: {cut}", code)
+
+    def hear(self, client_id: str, transcript: Transcript) -> None:
+        """Take what was said: tell the client, then answer it like a text of the same id.
+
+        Raises: WireError: busy or duplicate.
+        """
+        if self.knows(client_id):
+            self.repeat(client_id)
+            return
+        seq = self.next_seq()
+        frame = encode(
+            TranscriptFinal(
+                seq=seq,
+                id=client_id,
+                text=transcript.text,
+                raw=transcript.raw,
+                confidence=round(transcript.confidence, 3),
+                words=tuple(
+                    WordInfo(
+                        text=word.text,
+                        start_s=word.start_s,
+                        end_s=word.end_s,
+                        confidence=round(word.confidence, 3),
+                    )
+                    for word in transcript.words
+                ),
+            )
+        )
+        self._transcripts.append((seq, frame))
+        self.send(frame)
+        self._take(client_id, transcript.text, alternatives=transcript.alternatives)
+
+    def guess(self, client_id: str, text: str) -> None:
+        """Tell the client what its speech sounds like so far."""
+        self.send(encode(TranscriptPartial(seq=self.next_seq(), id=client_id, text=text)))
+
+    def interrupt(self) -> None:
+        """The customer begins to speak: stop the reply that is being prepared or given."""
+        if self._running is not None:
+            self._running.stop()
+
+    def _take(self, client_id: str, text: str, scan: str = "", alternatives: tuple[str, ...] = ()) -> None:
+        """Give an utterance to the person who speaks with the customer, run it, or queue it."""
         if self.talk.silent:
-            self._ids[message.id] = _NO_TURN
-            self.talk.deliver(message.id, text)
+            self._ids[client_id] = _NO_TURN
+            self.talk.deliver(client_id, text)
             return
         streaming = self._running is not None and bool(self._running.deltas)
-        allowed = max(limits.queued_turns, 1 if streaming else 0)
+        allowed = max(self._around.limits.queued_turns, 1 if streaming else 0)
         if self.turns_pending > allowed:  # one of them runs, or is about to
             raise WireError(
                 ErrorCode.BUSY,
                 f"{len(self._waiting)} messages already wait; send this one again after the next turn.done",
-                id=message.id,
+                id=client_id,
             )
-        self._queue(message.id, text)
+        self._queue(client_id, text, scan, alternatives)
         if streaming and self._running is not None:
             self._running.stop()
         self.proceed()
 
-    def _queue(self, client_id: str, text: str) -> None:
+    def _queue(self, client_id: str, text: str, scan: str = "", alternatives: tuple[str, ...] = ()) -> None:
         self._number += 1
         turn = Turn(
             id=TurnId(f"t_{secrets.token_urlsafe(12)}"),
@@ -343,6 +440,8 @@ class Session:
             text=text,
             accepted_at=self._around.clock(),
             arrived=asyncio.get_running_loop().time(),
+            scan=scan,
+            alternatives=alternatives,
         )
         self._ids[client_id] = turn.id
         if len(self._ids) > KEPT_IDS:
@@ -351,7 +450,7 @@ class Session:
         self._stored_once = True
         self._around.store.accept_turn(self._stored(), turn.stored(self.id))
 
-    def _repeat(self, client_id: str) -> None:
+    def repeat(self, client_id: str) -> None:
         """Send again what a message caused; it is never answered twice."""
         if self.talk.repeat(client_id):
             return
@@ -457,6 +556,8 @@ class Session:
             customer=self.customer,
             session=self.id,
             signals=tuple(self._signals),
+            scan=turn.scan,
+            alternatives=turn.alternatives,
         )
         turn.attempts += 1
         turn.started_seq = self.next_seq()
@@ -497,12 +598,12 @@ class Session:
                 turn.done = encode(done)
             if result.status is not TurnStatus.FAILED:
                 self._state = result.state
-            await self._finish(turn, done, result.decision)
+            await self._finish(turn, done, result)
         self.talk.announce()
 
-    async def _finish(self, turn: Turn, done: TurnDone, decision: Decision) -> None:
+    async def _finish(self, turn: Turn, done: TurnDone, result: TurnResult) -> None:
         """Store the end of a turn, with the hand-over it may lead to, then say it."""
-        around = self._around
+        around, decision = self._around, result.decision
         self._seq = done.seq
         turn.done_seq, turn.status, turn.decision = done.seq, done.status, done.decision
         turn.reply = done.text
@@ -516,6 +617,7 @@ class Session:
             around.clock(),
             request.handover if request else None,
             request.said if request else None,
+            format_trace(result),
         )
         self._running = None
         self._keep(turn)
@@ -589,6 +691,9 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
 
     @property
     def turns_pending(self) -> int:

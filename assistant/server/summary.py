@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from assistant.dialogue.policy import TALK_TO_PERSON, UPSET
 from assistant.records import Decision, DecisionKind, SlotSpec
 from assistant.server.turns import Turn
 from assistant.storage.handovers import Attempt, Cause, Summary
@@ -15,12 +16,12 @@ _TRIED = 3
 _TEXT_CHARS = 400
 _NO_QUESTION = frozenset({DecisionKind.HAND_OVER.value, DecisionKind.SMALL_TALK.value})
 _ORDER = SlotSpec("order_number", "order_number")
-ASKED_FOR_A_PERSON = "talk_to_person"
+_CAUSES = {TALK_TO_PERSON: Cause.ASKED, UPSET: Cause.UPSET}
 
 
 def cause_of(decision: Decision) -> Cause:
-    """Whether the customer asked for a person, or the assistant did not know further."""
-    return Cause.ASKED if decision.intent == ASKED_FOR_A_PERSON else Cause.MISSED
+    """Whether the customer asked for a person, was upset, or the assistant did not know further."""
+    return _CAUSES.get(decision.intent, Cause.MISSED)
 
 
 def summarise(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 from assistant.protocols import TurnRunner
 from assistant.records import (
@@ -28,6 +30,7 @@ from assistant.storage.sessions import StoredTurn
 _LOGGER = logging.getLogger(__name__)
 CANCEL_GRACE_S = 2.0  # a cancelled reply that has not ended by then is cut off
 MAX_ATTEMPTS = 3  # a turn begun so often without an end is given up: it may be what kills the process
+_TRACED_PASSAGES = 8
 _FAILURES = frozenset(
     code.value for code in (ErrorCode.TIMEOUT, ErrorCode.BACKEND, ErrorCode.INTERRUPTED, ErrorCode.INTERNAL)
 )
@@ -41,7 +44,9 @@ class Turn:
         arrived: reading of the loop's clock when the message came.
         deltas: sequence number and text of each delta sent.
         done: the terminal event as it is sent, or "".
+        scan: the code that was scanned, or "" if something was said.
         limit: the running turn's deadline, or None.
+        alternatives: what else was perhaps said; not kept over a restart.
     """
 
     id: TurnId
@@ -57,9 +62,11 @@ class Turn:
     decision: str = ""
     reply: str = ""
     done: str = ""
+    scan: str = ""
     deltas: list[tuple[int, str]] = field(default_factory=list)
     cancel: asyncio.Event = field(default_factory=asyncio.Event)
     limit: asyncio.Timeout | None = None
+    alternatives: tuple[str, ...] = ()
 
     def stop(self) -> None:
         """Ask the running reply to end; may be called twice."""
@@ -90,6 +97,7 @@ class Turn:
             decision=self.decision,
             reply=self.reply,
             done=self.done,
+            scan=self.scan,
         )
 
     @classmethod
@@ -109,6 +117,7 @@ class Turn:
             decision=turn.decision,
             reply=turn.reply,
             done=turn.done,
+            scan=turn.scan,
         )
 
 
@@ -251,6 +260,37 @@ def build_done(
         decision=result.decision.kind.value,
         error=error,
     )
+
+
+def format_trace(result: TurnResult) -> str:
+    """How a reply came about, as it is kept for the operator's page: a JSON text."""
+    decision = result.decision
+    return json.dumps(
+        {
+            "reason": decision.reason,
+            "intent": decision.intent,
+            "action": decision.action,
+            "slots": dict(decision.slots),
+            "stages": [
+                {
+                    "name": stage.name,
+                    "ms": round(stage.milliseconds, 2),
+                    "detail": _few_passages(stage.detail),
+                }
+                for stage in result.trace
+            ],
+        },
+        ensure_ascii=False,
+        default=str,
+    )
+
+
+def _few_passages(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's detail without the passages far down the list."""
+    shown = dict(detail)
+    if isinstance(shown.get("passages"), list | tuple):
+        shown["passages"] = shown["passages"][:_TRACED_PASSAGES]
+    return shown
 
 
 def _source(source: Source) -> SourceInfo:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from assistant.errors import ProtocolError
 
@@ -49,7 +49,26 @@ class ErrorCode(StrEnum):
         "duplicate",
         "The id was used long ago in this session; use a new one.",
     )
-    BUSY = "busy", "Too many utterances wait in this session; send again after the next `turn.done`.", True
+    BUSY = "busy", "Too much waits; send again after the next `turn.done`, or in some seconds.", True
+    BAD_PHOTO = "bad_photo", "The photo is damaged, too large, or not a JPEG, PNG or WebP."
+    NO_CODE = "no_code", "There is no bar code or QR code to be seen in the photo."
+    NO_SPEECH = "no_speech", "No words could be heard in the audio; no turn follows.", True
+    AUDIO_FORMAT = "audio_format", "The audio is damaged, or of a format that is not taken."
+    AUDIO_TOO_LONG = "audio_too_long", "The audio is longer than `ready.limits.audio_seconds`."
+    AUDIO_TOO_LARGE = "audio_too_large", "The audio has more bytes than `ready.limits.audio_bytes`."
+    AUDIO_TOO_FAST = (
+        "audio_too_fast",
+        "Audio came faster than it can be taken; the utterance is dropped.",
+        True,
+    )
+    AUDIO_STALLED = "audio_stalled", "No audio came for a while, nor its end; the utterance is dropped.", True
+    AUDIO_INTERRUPTED = (
+        "audio_interrupted",
+        "The utterance was cut off before its end and is dropped; nothing of it is answered.",
+        True,
+    )
+    AUDIO_BUSY = "audio_busy", "Too many customers speak at the same time; try again in some seconds.", True
+    UNKNOWN_AUDIO = "unknown_audio", "There is no such utterance; begin one with `audio.start`."
     UNKNOWN_TURN = "unknown_turn", "This session has no such turn."
     HELLO_REQUIRED = "hello_required", "The first message must be `hello`."
     ALREADY_GREETED = "already_greeted", "`hello` was sent before on this connection."
@@ -75,6 +94,12 @@ class ErrorCode(StrEnum):
         "The customer token in `hello` has expired; get a new one.",
         False,
         4410,
+    )
+    SIGN_IN_ENDED = (
+        "sign_in_ended",
+        "The agent's sign-in is too old or was withdrawn; sign in again (agents only).",
+        False,
+        4412,
     )
     REPLACED = "replaced", "The session was opened from another connection, which goes on.", False, 4409
     SLOW_CLIENT = "slow_client", "The client reads too slowly; reconnect and resume.", True, 4411
@@ -157,14 +182,35 @@ class UserText(Wire):
     text: str
 
 
+class TurnDetection(Wire):
+    """When an utterance ends by itself; the fields are those of the OpenAI Realtime API.
+
+    Attributes:
+        threshold: probability from which sound counts as speech.
+        prefix_padding_ms: how much before the first speech is listened to.
+        silence_duration_ms: silence that ends the utterance.
+    """
+
+    type: Literal["server_vad"] = "server_vad"
+    threshold: Annotated[float, Field(ge=0, le=1, strict=False)] | None = None
+    prefix_padding_ms: Annotated[int, Field(ge=0, le=5000)] | None = None
+    silence_duration_ms: Annotated[int, Field(ge=100, le=10_000)] | None = None
+
+
 class AudioStart(Wire):
-    """Begins an utterance in speech."""
+    """Begins an utterance in speech.
+
+    Attributes:
+        rate_hz, channels: of samples; compressed audio says so itself.
+        turn_detection: when the utterance ends by itself; null: with `audio.end` only; left out: as the server has it.
+    """
 
     type: Literal["audio.start"] = "audio.start"
     id: ClientId
     format: Literal["pcm_s16le", "mp3", "aac", "auto"]
-    rate_hz: Annotated[int, Field(ge=8000, le=48000)]
+    rate_hz: Annotated[int, Field(ge=8000, le=48000)] = 16_000
     channels: Annotated[int, Field(ge=1, le=2)] = 1
+    turn_detection: TurnDetection | None = None
 
 
 class AudioChunk(Wire):
@@ -182,12 +228,32 @@ class AudioEnd(Wire):
     id: ClientId
 
 
+class AudioCancel(Wire):
+    """Drops an utterance in speech; harmless if it is over."""
+
+    type: Literal["audio.cancel"] = "audio.cancel"
+    id: ClientId
+
+
 class Scan(Wire):
-    """A scanned bar code or QR code."""
+    """A scanned bar code or QR code, or a photo to read one from; exactly one of the two.
+
+    Attributes:
+        photo: JPEG, PNG or WebP in base64 (RFC 4648, section 4).
+    """
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["code"]}, {"required": ["photo"]}]})
 
     type: Literal["scan"] = "scan"
     id: ClientId
-    code: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    code: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
+    photo: Annotated[str, StringConstraints(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Self:
+        if (self.code is None) == (self.photo is None):
+            raise ValueError("give either code or photo")
+        return self
 
 
 class Cancel(Wire):
@@ -246,6 +312,7 @@ ClientMessage = (
     | AudioStart
     | AudioChunk
     | AudioEnd
+    | AudioCancel
     | Scan
     | Cancel
     | Feedback
@@ -261,6 +328,7 @@ CLIENT_MESSAGES: Mapping[str, type[ClientMessage]] = {
     "audio.start": AudioStart,
     "audio.chunk": AudioChunk,
     "audio.end": AudioEnd,
+    "audio.cancel": AudioCancel,
     "scan": Scan,
     "cancel": Cancel,
     "feedback": Feedback,
@@ -296,6 +364,12 @@ class Limits(Wire):
     session_minutes: float
     turn_deadline_s: float
     deltas_per_second: float
+    photo_bytes: int
+    photos_per_minute: int
+    audio_seconds: float
+    audio_bytes: int
+    audio_message_bytes: int
+    audio_messages_per_second: float
 
 
 class Features(Wire):
@@ -340,12 +414,31 @@ class TranscriptPartial(Event):
     text: str
 
 
+class WordInfo(Wire):
+    """A word that was recognised: when, in seconds from the beginning of the audio, and how surely (0..1)."""
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float
+
+
 class TranscriptFinal(Event):
-    """What the customer said."""
+    """What the customer said; a turn for it follows.
+
+    Attributes:
+        text: as it is answered, with the shop's own words put right.
+        raw: as it was recognised.
+        confidence: how surely, 0..1.
+        words: the words of `raw`.
+    """
 
     type: Literal["transcript.final"] = "transcript.final"
     id: str
     text: str
+    raw: str = ""
+    confidence: float = 1.0
+    words: tuple[WordInfo, ...] = Field((), strict=False)
 
 
 class TurnStarted(Event):
@@ -447,6 +540,27 @@ class AgentMessage(Event):
     agent: str = ""
 
 
+class DeviceStateEvent(Event):
+    """How a device in the customer's home is now. Takes no number: the latest one per device counts.
+
+    Attributes:
+        device: unique within its home.
+        home: names the home; somebody may use devices of several.
+        kind: one of `records.DeviceType`.
+        reachable: whether the device answers; if not, `values` are what it told last.
+        values: by kind, see `records.DeviceState`.
+    """
+
+    type: Literal["device.state"] = "device.state"
+    device: str
+    home: str
+    name: str
+    room: str
+    kind: str
+    reachable: bool
+    values: dict[str, bool | int | float | str]
+
+
 class ErrorEvent(Event):
     """Something the client sent was refused, or the connection is about to close (`fatal`)."""
 
@@ -475,6 +589,7 @@ ServerMessage = (
     | UserDelivered
     | Handover
     | AgentMessage
+    | DeviceStateEvent
     | ErrorEvent
     | Pong
 )
@@ -488,6 +603,7 @@ SERVER_MESSAGES: Mapping[str, type[ServerMessage]] = {
     "user.delivered": UserDelivered,
     "handover": Handover,
     "agent.message": AgentMessage,
+    "device.state": DeviceStateEvent,
     "error": ErrorEvent,
     "pong": Pong,
 }
@@ -561,5 +677,8 @@ def _explain(error: ValidationError) -> str:
     """Name the wrong fields without repeating their values."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(
-        f"field {'.'.join(str(part) for part in item['loc'])}: {item['msg'].lower()}" for item in problems[:8]
+        f"field {'.'.join(str(part) for part in item['loc'])}: {item['msg'].lower()}"
+        if item["loc"]
+        else item["msg"].lower()
+        for item in problems[:8]
     )

@@ -10,20 +10,20 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from assistant.protocols import SkillCall, SkillOutcome
 from assistant.records import Card, Order, OrderChange, Product, Refusal, Source
+from assistant.skills.attempts import Attempts, MemoryAttempts, may_guess
 from assistant.skills.wording import amount, day_in_words, items_in_words, parse_items
 from assistant.text import words
 
 _CLOSED = frozenset({"delivered", "cancelled", "returned"})
 _MOST_LISTED = 5
 _WRONG_PROOFS = 5  # wrong e-mail addresses or postcodes for one order, then an hour's pause for guests
-_PAUSE = timedelta(hours=1)
-_MOST_WATCHED = 10_000  # orders with wrong proofs kept in memory; the oldest is forgotten first
+_PROOF_HOLDS = timedelta(hours=1)
+_MOST_PROOFS = 10_000  # right proofs kept in memory; the oldest is forgotten first
 _PROOF = "proof"  # slot: the e-mail address or the postcode of the order
 _NOT_ALNUM = re.compile(r"[\W_]+")
 _COMMON = frozenset("the a an my one order with and of for it is in on x to that this i want please".split())
@@ -42,24 +42,20 @@ class Orders(Protocol):
         """Change an order if it still is as `order` says; a key that was used before changes nothing more."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Wrong:
-    """Failed proofs of one order."""
-
-    count: int
-    last: datetime
-
-
 class OrderDesk:
     """Finds orders and guards them. Blocking; safe from several threads."""
 
     def __init__(
-        self, orders: Orders, products: Mapping[str, Product], now: Callable[[], datetime] = datetime.now
+        self,
+        orders: Orders,
+        products: Mapping[str, Product],
+        now: Callable[[], datetime] = datetime.now,
+        attempts: Attempts | None = None,
     ) -> None:
         self.orders = orders
         self.products = products
         self.now = now
-        self._wrong: OrderedDict[str, _Wrong] = OrderedDict()
+        self._attempts = attempts or MemoryAttempts()
         self._proven: OrderedDict[tuple[str, str], datetime] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -115,25 +111,19 @@ class OrderDesk:
         pair = (call.session, order.order_number)
         with self._lock:
             since = self._proven.get(pair)
-        if call.session and since is not None and self.now() - since < _PAUSE:
+        if call.session and since is not None and self.now() - since < _PROOF_HOLDS:
             return True
         given = call.slots.get(_PROOF, "")
-        if not given or self._paused(order):
+        if not given or not may_guess(self._attempts, _key(order), _WRONG_PROOFS, self.now()):
             return False
-        if _proves(given, order):
-            with self._lock:
-                self._wrong.pop(order.order_number, None)
-                self._proven[pair] = self.now()
-                while len(self._proven) > _MOST_WATCHED:
-                    self._proven.popitem(last=False)
-            return True
+        if not _proves(given, order):
+            return False
+        self._attempts.clear(_key(order))
         with self._lock:
-            before = self._wrong.pop(order.order_number, None)
-            recent = before is not None and self.now() - before.last < _PAUSE
-            self._wrong[order.order_number] = _Wrong(before.count + 1 if before and recent else 1, self.now())
-            while len(self._wrong) > _MOST_WATCHED:
-                self._wrong.popitem(last=False)
-        return False
+            self._proven[pair] = self.now()
+            while len(self._proven) > _MOST_PROOFS:
+                self._proven.popitem(last=False)
+        return True
 
     def ask_for_proof(self, order: Order, call: SkillCall) -> SkillOutcome:
         """What to say while the caller has not shown that the order is theirs."""
@@ -226,9 +216,7 @@ class OrderDesk:
         )
 
     def _paused(self, order: Order) -> bool:
-        with self._lock:
-            wrong = self._wrong.get(order.order_number)
-            return wrong is not None and wrong.count >= _WRONG_PROOFS and self.now() - wrong.last < _PAUSE
+        return self._attempts.count(_key(order), self.now()) >= _WRONG_PROOFS
 
     def _mentions(self, text: str, order: Order) -> bool:
         """Whether a customer's words name something in their order: "the lamp", "the one from Friday"."""
@@ -241,6 +229,10 @@ class OrderDesk:
         }
         day = day_in_words(order.placed).split()[0].casefold()
         return bool(said & (names - _COMMON)) or day in said
+
+
+def _key(order: Order) -> str:
+    return f"order:{order.order_number}"
 
 
 def _proves(value: str, order: Order) -> bool:

@@ -20,6 +20,7 @@ from typing import Protocol
 from assistant.errors import BackendError
 from assistant.protocols import SkillCall, SkillOutcome
 from assistant.records import Card, Device, DeviceState, DeviceType, DeviceValue, Source
+from assistant.skills.attempts import Attempts, MemoryAttempts, may_guess
 from assistant.skills.wording import capital, listing
 from assistant.text import words
 
@@ -65,7 +66,6 @@ _DARKER = re.compile(r"\b(?:darker|dimmer|dim)\b|\bless light\b|\b(?:lamp|light)
 _STEP_PERCENT, _STEP_DEGREES = 20, 1.0
 _PIN = re.compile(r"(?<!\d)\d{4}(?!\d)")
 _WRONG_PINS = 3
-_PIN_PAUSE = timedelta(hours=1)
 _PIN_HOLDS = timedelta(minutes=2)  # between the PIN and the yes
 _PIN_ROUNDS = 100_000
 _MOST_SESSIONS = 10_000
@@ -114,13 +114,7 @@ class _Devices:
 
     def _permitted(self, customer: str) -> list[Device]:
         """The devices that a customer may use: all of their own, lights and heating where they are guests."""
-        if not customer:
-            return []
-        return [
-            device
-            for device in self._devices
-            if device.owner == customer or (customer in device.guests and device.type in _GUEST_TYPES)
-        ]
+        return [device for device in self._devices if customer in users_of(device)]
 
     def _recalled(self, call: SkillCall) -> list[Device]:
         """The devices that "it" and "them" stand for: those this conversation spoke of last."""
@@ -189,12 +183,13 @@ class DeviceControl(_Devices):
         devices: Sequence[Device],
         now: Callable[[], datetime] = datetime.now,
         memory: DeviceMemory | None = None,
+        attempts: Attempts | None = None,
     ) -> None:
         super().__init__(home, devices, memory)
         self._now = now
+        self._attempts = attempts or MemoryAttempts()
         self._lock = threading.Lock()
         self._right_pin: OrderedDict[tuple[str, str], datetime] = OrderedDict()
-        self._wrong_pins: OrderedDict[str, tuple[int, datetime]] = OrderedDict()
 
     def run(self, call: SkillCall) -> SkillOutcome:
         """Find out what is to be done to which device, ask where it must be asked, do it, and say what it did."""
@@ -357,15 +352,15 @@ class DeviceControl(_Devices):
                 invalid=("pin",),
                 filled=filled,
             )
-        if not check_pin(given.group(), door.pin):
-            self._note_wrong(door)
+        free = may_guess(self._attempts, _guessed(door), _WRONG_PINS, self._now())
+        if not free or not check_pin(given.group(), door.pin):
             if self._paused(door):
                 return self._unlock(call, door, filled)
             return SkillOutcome(
                 "That PIN is not right. Please try again.", missing="pin", invalid=("pin",), filled=filled
             )
+        self._attempts.clear(_guessed(door))
         with self._lock:
-            self._wrong_pins.pop(_key(door), None)
             self._right_pin[pair] = self._now()
             while len(self._right_pin) > _MOST_SESSIONS:
                 self._right_pin.popitem(last=False)
@@ -377,18 +372,19 @@ class DeviceControl(_Devices):
             choices=("Yes", "No"),
         )
 
-    def _note_wrong(self, door: Device) -> None:
-        with self._lock:
-            count, last = self._wrong_pins.pop(_key(door), (0, self._now()))
-            count = count if self._now() - last < _PIN_PAUSE else 0
-            self._wrong_pins[_key(door)] = (count + 1, self._now())
-            while len(self._wrong_pins) > _MOST_SESSIONS:
-                self._wrong_pins.popitem(last=False)
-
     def _paused(self, door: Device) -> bool:
-        with self._lock:
-            count, last = self._wrong_pins.get(_key(door), (0, self._now()))
-            return count >= _WRONG_PINS and self._now() - last < _PIN_PAUSE
+        return self._attempts.count(_guessed(door), self._now()) >= _WRONG_PINS
+
+
+def users_of(device: Device) -> frozenset[str]:
+    """Customers who may see and use a device: its owner, and guests of the home its lights and heating."""
+    guests = device.guests if device.type in _GUEST_TYPES else ()
+    return frozenset({device.owner, *guests}) - {""}
+
+
+def home_of(device: Device) -> str:
+    """Names the home of a device without naming its owner; a device's id is unique only within its home."""
+    return hashlib.sha256(device.owner.encode()).hexdigest()[:12]
 
 
 # --- words → devices and commands ----------------------------------------------------------------------------
@@ -548,12 +544,18 @@ def _key(device: Device) -> str:
     return f"{device.owner}/{device.id}"
 
 
+def _guessed(door: Device) -> str:
+    """Under what guesses at a lock's PIN are counted."""
+    return f"lock:{_key(door)}"
+
+
 def _cards(states: Sequence[tuple[Device, DeviceState]]) -> tuple[Card, ...]:
     return tuple(
         Card(
             "device",
             {
                 "id": device.id,
+                "home": home_of(device),
                 "name": device.name,
                 "room": device.room,
                 "type": device.type.value,

@@ -12,9 +12,9 @@ from datetime import date, datetime, time, timedelta
 
 from assistant.errors import BackendError
 from assistant.protocols import SkillCall, SkillOutcome
-from assistant.records import Order, OrderChange, OrderChangeKind, Passage, Refusal, Source
+from assistant.records import Order, OrderChange, OrderChangeKind, OrderRules, Passage, Refusal, Source
 from assistant.skills.desk import OrderDesk
-from assistant.skills.order_rules import OPEN, STATUS_TEXT, OrderRules
+from assistant.skills.order_rules import OPEN, STATUS_TEXT
 from assistant.skills.wording import amount, items_in_words, parse_items
 
 _YES_NO = ("Yes", "No")

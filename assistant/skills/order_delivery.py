@@ -9,10 +9,17 @@ from datetime import date, datetime, time, timedelta
 from assistant.protocols import SkillCall, SkillOutcome
 from assistant.records import Order, OrderChange, OrderChangeKind
 from assistant.skills.order_changes import OrderChanging
-from assistant.skills.order_rules import LARGE, OPEN, PICK_UP, STATUS_TEXT
+from assistant.skills.order_rules import (
+    LARGE,
+    OPEN,
+    PICK_UP,
+    SATURDAY,
+    STATUS_TEXT,
+    delivery_days,
+    windows_on,
+)
 from assistant.skills.wording import amount, capital, day_in_words, listing, on_day, slot_in_words
 
-_SUNDAY, _SATURDAY = 6, 5  # as `date.weekday` counts
 _POSTCODE_AND_TOWN = re.compile(r"\b(?:[A-Z]{1,2}-)?\d{4,5}(?:\s?[A-Z]{2})?\s+[^\W\d_]{2,}", re.IGNORECASE)
 _STREET_NUMBER = re.compile(r"[^\W\d_]{3,}\.?\s+\d{1,4}\s?[a-z]?\b", re.IGNORECASE)
 _LEAD_IN = re.compile(r"^.*\b(?:to|is|address:?|at)\s+(?=[^\W\d_][^,]*\s\d{1,4}\s?[a-z]?\b)", re.IGNORECASE)
@@ -36,16 +43,16 @@ class ChangeDelivery(OrderChanging):
         if not value:
             now_due = f" It comes {slot_in_words(order.slot, today)} as things stand." if order.slot else ""
             return SkillOutcome(
-                f"Which day suits you for order {number}?{now_due} We deliver from Monday to Saturday.",
+                f"Which day suits you for order {number}?{now_due} We deliver {delivery_days(rules)}.",
                 missing="date",
             )
         wrong = self._wrong_day(order, value)
         if wrong:
             return SkillOutcome(wrong, missing="date", invalid=("date",))
         day = date.fromisoformat(value)
-        offered = rules.windows_saturday if day.weekday() == _SATURDAY else rules.windows
+        offered = windows_on(day, rules)
         if window not in offered:
-            sorry = "That window isn't offered on Saturdays. " if window else ""
+            sorry = f"That window isn't offered on {day:%A}s. " if window else ""
             spans = listing([span.replace("-", " to ") for span in offered], "or")
             return SkillOutcome(
                 f"{sorry}At which time {on_day(value, today)}: {spans}?",
@@ -73,7 +80,8 @@ class ChangeDelivery(OrderChanging):
             order,
             OrderChange(OrderChangeKind.DELIVERY, {"slot": slot}),
             call,
-            f"Done: order {number} now comes {slot_in_words(slot, today)}. The driver calls about 30 minutes before.",
+            f"Done: order {number} now comes {slot_in_words(slot, today)}. The driver calls about "
+            f"{rules.driver_calls_minutes} minutes before.",
             "delivery",
         )
 
@@ -107,9 +115,10 @@ class ChangeDelivery(OrderChanging):
         if day <= today:
             said = capital(day_in_words(value, today))
             return f"{said} is too soon; the earliest day is tomorrow. Which day suits you?"
-        if day.weekday() == _SUNDAY:
+        if not windows_on(day, self._rules):
             said = capital(day_in_words(value, today))
-            return f"{said} is a Sunday, and we deliver from Monday to Saturday. Which other day suits you?"
+            days = delivery_days(self._rules)
+            return f"{said} is a {day:%A}, and we deliver {days}. Which other day suits you?"
         agreed = order.slot.partition(" ")[0] or order.expected
         most = self._rules.most_days_moved
         if agreed and day > (last := date.fromisoformat(agreed) + timedelta(days=most)):
@@ -125,7 +134,7 @@ class ChangeDelivery(OrderChanging):
         if not agreed:
             return False
         before = date.fromisoformat(agreed) - timedelta(days=1)
-        while before.weekday() >= _SATURDAY:
+        while before.weekday() >= SATURDAY:
             before -= timedelta(days=1)
         limit = datetime.combine(before, time(self._rules.late_move_hour))
         return self._desk.now().replace(tzinfo=None) >= limit

@@ -98,7 +98,10 @@ class RequestReturn(OrderChanging):
         mattress = topic == "mattress"
         large = order.delivery_method in LARGE
         if large:
-            how = "We collect it from your home on a weekday you choose, usually within 8 working days"
+            how = (
+                "We collect it from your home on a weekday you choose, usually within "
+                f"{rules.collection_days} working days"
+            )
             free = reason in _OUR_FAULT or mattress
             price = (
                 ", free of charge."
@@ -127,8 +130,8 @@ class RequestReturn(OrderChanging):
             order,
             OrderChange(OrderChangeKind.RETURN, {"items": item, "reason": reason, "method": method}),
             call,
-            f"Done: the return of {names} is registered. {how}. We check it within 2 working days of its arrival, and "
-            "the money goes back the way you paid.",
+            f"Done: the return of {names} is registered. {how}. We check it within {rules.inspection_days} working "
+            "days of its arrival, and the money goes back the way you paid.",
             topic,
         )
 
@@ -208,9 +211,9 @@ class RequestReturn(OrderChanging):
     def _topic(self, item: str) -> str:
         """Which rules hold: those for mattresses, for devices, or the general ones."""
         categories = {self._category(sku) for sku, _ in parse_items(item)}
-        if self._rules.mattress_category in categories:
+        if self._rules.mattress_category in categories - {""}:
             return "mattress"
-        return "device" if categories & self._rules.device_categories else "return"
+        return "device" if not categories.isdisjoint(self._rules.device_categories) else "return"
 
     def _category(self, sku: str) -> str:
         product = self._desk.products.get(sku)

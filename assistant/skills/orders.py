@@ -6,17 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 
 from assistant.protocols import Skill, SkillCall, SkillOutcome
-from assistant.records import Order, Passage, Product
+from assistant.records import Order, OrderRules, Passage, Product
+from assistant.skills.attempts import Attempts
 from assistant.skills.desk import OrderDesk, Orders
 from assistant.skills.order_changes import CancelOrder
 from assistant.skills.order_delivery import ChangeAddress, ChangeDelivery
 from assistant.skills.order_returns import RequestReturn
-from assistant.skills.order_rules import OPEN, PICK_UP, STATUS_TEXT, OrderRules
+from assistant.skills.order_rules import OPEN, PICK_UP, STATUS_TEXT
 from assistant.skills.wording import day_in_words, items_in_words, note_in_words, on_day, slot_in_words
 
 
 class OrderSkills:
-    """The order skills over one desk; `by_action` gives them by the names that intents.yaml uses."""
+    """The order skills over one desk; `by_action` gives them by the names that intents.yaml uses.
+
+    Without the shop's rules orders can be looked up, and nothing about them changed.
+    """
 
     def __init__(
         self,
@@ -26,12 +30,15 @@ class OrderSkills:
         *,
         rules: OrderRules | None = None,
         now: Callable[[], datetime] = datetime.now,
+        attempts: Attempts | None = None,
     ) -> None:
-        desk = OrderDesk(orders, products, now)
-        rules = rules or OrderRules()
+        desk = OrderDesk(orders, products, now, attempts)
+        self.by_action: Mapping[str, Skill] = {"order_status": OrderStatus(desk)}
+        if rules is None:
+            return
         cited = {f"{passage.document}#{passage.title}": passage for passage in passages}
-        self.by_action: Mapping[str, Skill] = {
-            "order_status": OrderStatus(desk),
+        self.by_action = {
+            **self.by_action,
             "cancel_order": CancelOrder(desk, rules, cited),
             "change_delivery": ChangeDelivery(desk, rules, cited),
             "change_address": ChangeAddress(desk, rules, cited),

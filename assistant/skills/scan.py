@@ -129,6 +129,14 @@ def parse_code(raw: str, hosts: frozenset[str] = frozenset()) -> Code:
     return Code(CodeKind.OTHER, text if _SHOWABLE.fullmatch(text) else "")
 
 
+def best_code(codes: Sequence[str], products: Sequence[Product], hosts: Sequence[str] = ()) -> str:
+    """Of the codes seen in one photo the first that is a product's, else the first; "" if there is none."""
+    known = {product.barcode for product in products} | {product.sku.casefold() for product in products}
+    own = frozenset(host.casefold() for host in hosts)
+    ours = (code for code in codes if parse_code(code, own).value.casefold() in known)
+    return next(ours, next(iter(codes), ""))
+
+
 def find_code(text: str) -> str:
     """The digits of a code in what a customer typed, or ""."""
     match = _TYPED.search(text)

@@ -16,7 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from assistant.errors import BackendError, ConfigError
-from assistant.storage.handovers import SaidKind
+from assistant.records import SessionId
+from assistant.storage.handovers import Said, SaidKind, latest_said
+from assistant.storage.operator_log import LogEntry, conversation_key, read_entries
 from assistant.storage.tables import (
     ERASED,
     EVENTS,
@@ -44,6 +46,8 @@ class PastTurn:
         feedback: "up", "down" or "".
         missed: whether it led to a person though nobody had asked for one.
         answers: what people of the shop wrote in the session afterwards, oldest first.
+        total_ms: from the message's arrival to the end of the reply; None if that is not known.
+        conversation: the key of its session, see operator_log.py.
     """
 
     text: str
@@ -53,6 +57,8 @@ class PastTurn:
     feedback: str
     missed: bool
     answers: tuple[str, ...]
+    total_ms: float | None = None
+    conversation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,56 @@ class PastHandover:
     ended_at: float | None
     cause: str
     ended_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastOpinion:
+    """A customer's opinion of a reply; `value` is "up" or "down", `at` seconds since 1970."""
+
+    conversation: str
+    at: float
+    value: str
+    comment: str
+    question: str
+    reply: str
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToldTurn:
+    """A turn as an operator reads it.
+
+    Attributes:
+        done: the terminal event, empty until there is one.
+        trace: how the reply came about, see server/turns.py; empty if it is not known.
+        feedback: "up", "down" or "".
+    """
+
+    id: str
+    at: float
+    text: str
+    reply: str
+    status: str
+    decision: str
+    order: int
+    done: Mapping[str, Any]
+    trace: Mapping[str, Any]
+    feedback: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToldConversation:
+    """A conversation as an operator reads it, with the events of its hand-overs; times since 1970."""
+
+    session: SessionId
+    began: float
+    seen_at: float
+    customer: str
+    language: str
+    platform: str
+    turns: tuple[ToldTurn, ...]
+    said: tuple[Said, ...]
 
 
 class Archive:
@@ -114,6 +170,8 @@ class Archive:
                     feedback=row.value or "",
                     missed=row.id in missed,
                     answers=tuple(text for at, text in said.get(row.session_id, ()) if at >= row.accepted_at),
+                    total_ms=_total_ms(row.done),
+                    conversation=conversation_key(row.session_id),
                 )
                 for row in rows
             ]
@@ -135,6 +193,49 @@ class Archive:
             ]
 
         return self._do(read)
+
+    def opinions(self, since: float, most: int) -> list[PastOpinion]:
+        """The latest opinions from a moment on, newest first."""
+
+        def read(connection: sa.Connection) -> list[PastOpinion]:
+            rows = connection.execute(
+                sa.select(FEEDBACK, TURNS.c.text, TURNS.c.reply, TURNS.c.decision)
+                .join(TURNS, FEEDBACK.c.turn_id == TURNS.c.id)
+                .where(FEEDBACK.c.created_at >= since)
+                .order_by(FEEDBACK.c.created_at.desc())
+                .limit(most)
+            )
+            return [
+                PastOpinion(
+                    conversation=conversation_key(row.session_id),
+                    at=row.created_at,
+                    value=row.value,
+                    comment=row.comment,
+                    question=row.text,
+                    reply=row.reply,
+                    decision=row.decision,
+                )
+                for row in rows
+            ]
+
+        return self._do(read)
+
+    def find(self, key: str) -> SessionId | None:
+        """The session behind a conversation's key."""
+
+        def read(connection: sa.Connection) -> SessionId | None:
+            ids = (SessionId(row.id) for row in connection.execute(sa.select(SESSIONS.c.id)))
+            return next((session for session in ids if conversation_key(session) == key), None)
+
+        return self._do(read)
+
+    def tell(self, session: SessionId, latest: int) -> ToldConversation | None:
+        """A conversation with its latest turns and events; None if it is not kept."""
+        return self._do(lambda connection: _tell(connection, session, latest))
+
+    def log(self, since: float) -> list[LogEntry]:
+        """Who of the shop read or changed what, oldest first."""
+        return self._do(lambda connection: read_entries(connection, since))
 
     # --- one customer ---
 
@@ -206,6 +307,52 @@ def _agent_words(connection: sa.Connection) -> dict[str, list[tuple[float, str]]
     return said
 
 
+def _total_ms(done: str) -> float | None:
+    try:
+        found = json.loads(done)["timings"]["total_ms"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _tell(connection: sa.Connection, session: SessionId, latest: int) -> ToldConversation | None:
+    head = connection.execute(sa.select(SESSIONS).where(SESSIONS.c.id == session)).first()
+    if head is None:
+        return None
+    rows = connection.execute(
+        sa.select(TURNS, FEEDBACK.c.value, FEEDBACK.c.comment)
+        .join(FEEDBACK, FEEDBACK.c.turn_id == TURNS.c.id, isouter=True)
+        .where(TURNS.c.session_id == session)
+        .order_by(TURNS.c.number.desc())
+        .limit(latest)
+    ).all()
+    return ToldConversation(
+        session=session,
+        began=head.created_at,
+        seen_at=head.seen_at,
+        customer=head.customer,
+        language=head.language,
+        platform=head.platform,
+        turns=tuple(
+            ToldTurn(
+                id=row.id,
+                at=row.accepted_at,
+                text=row.text,
+                reply=row.reply,
+                status=row.status,
+                decision=row.decision,
+                order=row.started_seq,
+                done=json.loads(row.done) if row.done else {},
+                trace=json.loads(row.trace) if row.trace else {},
+                feedback=row.value or "",
+                comment=row.comment or "",
+            )
+            for row in reversed(rows)
+        ),
+        said=tuple(latest_said(connection, session, latest)),
+    )
+
+
 def _export(connection: sa.Connection, session: str) -> dict[str, Any]:
     head = connection.execute(sa.select(SESSIONS).where(SESSIONS.c.id == session)).one()
     turns = connection.execute(
@@ -228,10 +375,12 @@ def _export(connection: sa.Connection, session: str) -> dict[str, Any]:
             {
                 "at": row.accepted_at,
                 "text": row.text,
+                "scan": row.scan,
                 "reply": row.reply,
                 "status": row.status,
                 "decision": row.decision,
                 "sent": json.loads(row.done) if row.done else None,
+                "trace": json.loads(row.trace) if row.trace else None,
             }
             for row in turns
         ],

@@ -111,6 +111,10 @@ class BackOffice:
             if new:
                 connection.execute(insert(_ORDERS), new)
 
+    def limit_moves(self, most_moves: int, most_days: int) -> None:
+        """Set how often a delivery may be moved, and how many days behind the day first agreed."""
+        self._most_moves, self._most_days = most_moves, most_days
+
     def order(self, order_number: str) -> Order | None:
         """Look an order up; None if there is none of that number.
 

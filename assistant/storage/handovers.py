@@ -27,6 +27,8 @@ class Cause(StrEnum):
 
     ASKED = "asked"
     MISSED = "missed"
+    UPSET = "upset"
+    JOINED = "joined"  # an agent stepped in unasked
 
 
 class Ending(StrEnum):

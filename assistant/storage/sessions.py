@@ -35,10 +35,12 @@ from assistant.storage.handovers import (
     latest_said,
     open_handovers,
 )
+from assistant.storage.operator_log import add_entry
 from assistant.storage.tables import (
     ERASED,
     EVENTS,
     FEEDBACK,
+    OPERATOR_LOG,
     SESSIONS,
     TURNS,
     delete_sessions,
@@ -64,6 +66,7 @@ class StoredTurn:
         number: position in the session, from 1.
         attempts: how often the turn was begun; above 1 after a restart.
         done: the terminal event as it was sent, a JSON text.
+        scan: the code that was scanned, "" if something was said.
     """
 
     id: TurnId
@@ -79,6 +82,7 @@ class StoredTurn:
     decision: str = ""
     reply: str = ""
     done: str = ""
+    scan: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +170,25 @@ class SessionStore:
         seen_at: float,
         handover: StoredHandover | None = None,
         said: Said | None = None,
+        trace: str = "",
     ) -> bool:
         """Keep a turn's end and the state after it; with them the hand-over it leads to, all or nothing.
+
+        `trace` says how the reply came about, as a JSON text.
 
         Returns: True once it is committed; False if the database fails or is slow: the change is kept in
             memory and tried again.
         """
         return await self._put_and_wait(
-            partial(_finish_turn, turn=turn, state=state, seen_at=seen_at, handover=handover, said=said)
+            partial(
+                _finish_turn,
+                turn=turn,
+                state=state,
+                seen_at=seen_at,
+                handover=handover,
+                said=said,
+                trace=trace,
+            )
         )
 
     async def change_handover(
@@ -212,6 +227,10 @@ class SessionStore:
             "created_at": created_at,
         }
         self._put(partial(_replace_feedback, values=values))
+
+    def log_operator(self, agent: str, action: str, subject: str, at: float) -> None:
+        """Note who of the shop read or changed what; see storage/operator_log.py."""
+        self._put(partial(add_entry, agent=agent, action=action, subject=subject, at=at))
 
     def touch(self, session: SessionId, seen_at: float) -> None:
         """Note when the customer was last there."""
@@ -500,6 +519,7 @@ def _accept_turn(connection: sa.Connection, session: StoredSession, turn: Stored
             decision=turn.decision,
             reply=turn.reply,
             done=turn.done,
+            scan=turn.scan,
         )
     )
 
@@ -517,6 +537,7 @@ def _finish_turn(
     seen_at: float,
     handover: StoredHandover | None,
     said: Said | None,
+    trace: str,
 ) -> None:
     connection.execute(
         sa.update(TURNS)
@@ -529,6 +550,7 @@ def _finish_turn(
             reply=turn.reply,
             done=turn.done,
             finished_at=seen_at,
+            trace=trace,
         )
     )
     connection.execute(
@@ -594,6 +616,7 @@ def _delete_older(connection: sa.Connection, than: float) -> None:
     old = sa.select(SESSIONS.c.id).where(SESSIONS.c.seen_at < than).scalar_subquery()
     delete_sessions(connection, old)
     connection.execute(sa.delete(ERASED).where(ERASED.c.erased_at < than))
+    connection.execute(sa.delete(OPERATOR_LOG).where(OPERATOR_LOG.c.at < than))
 
 
 def _forget(connection: sa.Connection, session: SessionId) -> None:
@@ -617,6 +640,7 @@ def _parse_state(text: str) -> DialogueState:
                 label=str(option["label"]),
                 passage=PassageId(option["passage"]) if option["passage"] is not None else None,
                 intent=option["intent"],
+                utterance=str(option.get("utterance", "")),
             )
             for option in fields.pop("options")
         )
@@ -640,4 +664,5 @@ def _parse_turn(row: sa.Row[Any]) -> StoredTurn:
         decision=row.decision,
         reply=row.reply,
         done=row.done,
+        scan=row.scan,
     )

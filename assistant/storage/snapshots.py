@@ -33,6 +33,7 @@ from assistant.records import (
     Interaction,
     Knowledge,
     Order,
+    OrderRules,
     Passage,
     PassageKind,
     Product,
@@ -254,7 +255,7 @@ class SnapshotStore:
                         raise _damaged(snapshot_id, f"{name} was changed after it was written")
             knowledge = Knowledge(
                 passages=tuple(_passage(item) for item in _read_lines(folder / "passages.jsonl")),
-                shop=Shop(**_read_json(folder / "shop.json")),
+                shop=_shop(_read_json(folder / "shop.json")),
                 intents=tuple(_intent(item) for item in _read_json(folder / "intents.json")),
                 products=tuple(_product(item) for item in _read_lines(folder / "products.jsonl")),
                 orders=tuple(Order(**item) for item in _read_lines(folder / "orders.jsonl")),
@@ -468,7 +469,7 @@ def _write_contents(
     _write(folder / "orders.jsonl", _lines(knowledge.orders))
     _write(folder / "devices.jsonl", _lines(knowledge.devices))
     _write(folder / "interactions.jsonl", _lines(knowledge.interactions))
-    _write(folder / "shop.json", _json(_plain(knowledge.shop)))
+    _write(folder / "shop.json", _json(_plain_shop(knowledge.shop)))
     _write(folder / "intents.json", _json([_plain_intent(intent) for intent in knowledge.intents]))
     _write(folder / "units.json", _json(columns))
     _write(folder / "calibration.json", _json(dict(calibration)))
@@ -555,6 +556,21 @@ def _plain(record: object) -> dict[str, Any]:
     """Fields of a flat record; quicker than `dataclasses.asdict`, which copies every value."""
     values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+
+
+def _plain_shop(shop: Shop) -> dict[str, Any]:
+    return {**_plain(shop), "orders": _plain(shop.orders) if shop.orders else None}
+
+
+def _shop(fields: dict[str, Any]) -> Shop:
+    rules = fields.pop("orders", None)
+    if rules is None:
+        return Shop(**fields)
+    sources: dict[str, Any] = {topic: tuple(names) for topic, names in rules.pop("sources").items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in rules.items()
+    }
+    return Shop(**fields, orders=OrderRules(**values, sources=sources))
 
 
 def _plain_intent(intent: Intent) -> dict[str, Any]:

@@ -34,6 +34,8 @@ TURNS = sa.Table(
     sa.Column("reply", sa.Text, nullable=False),
     sa.Column("done", sa.Text, nullable=False),  # the terminal event as it was sent
     sa.Column("finished_at", sa.Float, nullable=True),
+    sa.Column("scan", sa.Text, nullable=False, server_default=""),  # the code, if one was scanned
+    sa.Column("trace", sa.Text, nullable=False, server_default=""),  # how the reply came about, JSON
     sa.UniqueConstraint("session_id", "client_id"),
     sa.Index("turns_by_session", "session_id", "number"),
 )
@@ -83,6 +85,15 @@ EVENTS = sa.Table(
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("sku", sa.String(64), nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
+)
+OPERATOR_LOG = sa.Table(  # who of the shop read or changed what; names no session id
+    "operator_log",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.Float, nullable=False, index=True),
+    sa.Column("agent", sa.String(64), nullable=False),
+    sa.Column("action", sa.String(16), nullable=False),
+    sa.Column("subject", sa.String(128), nullable=False),  # a conversation's key, or a draft's name
 )
 ERASED = sa.Table(  # sessions whose data were deleted while a server may still have them in memory
     "erased",

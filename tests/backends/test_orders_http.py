@@ -19,7 +19,7 @@ from assistant.protocols import SkillCall
 from assistant.records import OrderChange, OrderChangeKind, Refusal
 from assistant.skills.orders import OrderSkills
 from assistant.storage.backoffice import BackOffice
-from tests.skills.shop import ORDERS, PLACED, OrderApi, clock
+from tests.skills.shop import ORDERS, PLACED, RULES, OrderApi, clock
 
 KEY = "k" * 64
 CANCEL = OrderChange(OrderChangeKind.CANCEL)
@@ -290,7 +290,7 @@ def test_change_whose_answer_never_comes_is_not_called_done() -> None:
 
     server = RawServer(answer)
     client = HttpOrders(server.url)
-    skill = OrderSkills(client, {}, now=clock).by_action["cancel_order"]
+    skill = OrderSkills(client, {}, rules=RULES, now=clock).by_action["cancel_order"]
     started = time.monotonic()
     outcome = skill.run(SkillCall("yes", {"order_number": "AB-00001"}, True, "C-1", "s"))
     assert time.monotonic() - started < 3.0

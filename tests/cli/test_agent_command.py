@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from assistant.cli.agent import COMMANDS, Terminal
+from assistant.cli.agent import COMMANDS, CREDENTIAL, Terminal
 from assistant.cli.main import assistant
 from assistant.errors import ConfigError
 from assistant.server import Server
-from tests.server.harness import Client, ScriptedRunner, eventually, make_settings, run, running
+from tests.server.harness import Client, ScriptedRunner, eventually, hire, make_settings, run, running
 
 
 class Keyboard:
     """A terminal with somebody who types, and what it shows."""
 
-    def __init__(self, server: Server, credential: str = "operator", name: str = "Kim") -> None:
+    def __init__(self, server: Server, credential: str | None = None, name: str = "Kim") -> None:
         self.shown: list[str] = []
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
         url = f"ws://127.0.0.1:{server.port}/agent"
-        self.terminal = Terminal(url, credential, name, self.shown.append)
+        secret = hire(server, name) if credential is None else credential
+        self.terminal = Terminal(url, secret, name, self.shown.append)
 
     def type(self, line: str) -> None:
         self._lines.put_nowait(line)
@@ -51,9 +52,7 @@ def test_agent_takes_speaks_and_gives_back(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with (
-            running(
-                make_settings(tmp_path, operator_credential="operator"), ScriptedRunner(pieces=1)
-            ) as server,
+            running(make_settings(tmp_path), ScriptedRunner(pieces=1)) as server,
             Client(server) as client,
             at_the_desk(server) as kim,
         ):
@@ -94,7 +93,7 @@ def test_lost_connection_comes_back_and_nothing_typed_is_lost(tmp_path: Path) ->
     """The server restarts on the same port: the conversation is there again, and what was not kept is sent again."""
 
     async def scenario() -> None:
-        settings = make_settings(tmp_path, operator_credential="operator")
+        settings = make_settings(tmp_path)
         runner = ScriptedRunner(pieces=1)
         client: Client
         async with running(settings, runner) as server:
@@ -109,9 +108,7 @@ def test_lost_connection_comes_back_and_nothing_typed_is_lost(tmp_path: Path) ->
             port = server.port
         await keyboard.sees("the connection is lost")
         keyboard.type("said to nobody")
-        async with running(
-            make_settings(tmp_path, operator_credential="operator", port=port), runner
-        ) as server:
+        async with running(make_settings(tmp_path, port=port), runner) as server:
             await keyboard.sees("conversation with a guest", 2)
             await client.connect(server)
             assert (await client.wait_for("agent.message"))["text"] == "said to nobody"
@@ -122,42 +119,59 @@ def test_lost_connection_comes_back_and_nothing_typed_is_lost(tmp_path: Path) ->
     run(scenario())
 
 
-def refusal(data: Path, **settings: str) -> Callable[[], None]:
+def refusal(data: Path, *, team: bool) -> None:
     async def scenario() -> None:
-        async with running(make_settings(data, **settings), ScriptedRunner()) as server:
-            keyboard = Keyboard(server)
+        async with running(make_settings(data), ScriptedRunner()) as server:
+            if team:
+                hire(server, "Kim")
+            keyboard = Keyboard(server, credential="wrong")
             await keyboard.terminal.run(keyboard.lines())
 
-    return lambda: run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
-    [({"operator_credential": "another"}, "operator credential"), ({}, "operator_credential set")],
+    ("team", "says"), [(True, "refuses the credential of Kim"), (False, "assistant team add")]
 )
-def test_refusal_says_what_to_do(tmp_path: Path, settings: dict[str, str], says: str) -> None:
+def test_refusal_says_what_to_do(tmp_path: Path, team: bool, says: str) -> None:
     """A wrong credential, and a server that takes no agents."""
     with pytest.raises(ConfigError, match=says):
-        refusal(tmp_path, **settings)()
+        refusal(tmp_path, team=team)
+
+
+def test_agent_who_is_removed_is_out(tmp_path: Path) -> None:
+    """The terminal ends with a reason once the command has removed the agent."""
+
+    async def scenario() -> None:
+        async with running(make_settings(tmp_path), ScriptedRunner()) as server:
+            keyboard = Keyboard(server)
+            desk = asyncio.create_task(keyboard.terminal.run(keyboard.lines()))
+            await keyboard.sees("you are Kim")
+            result = CliRunner().invoke(assistant, ["team", "remove", "Kim", "--data", str(tmp_path)])
+            assert result.exit_code == 0, result.output
+            with pytest.raises(ConfigError, match="removed from the team"):
+                await desk
+
+    run(scenario())
 
 
 def test_command_without_a_credential_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 1 and the variable to set."""
-    monkeypatch.delenv("ASSISTANT_OPERATOR_CREDENTIAL", raising=False)
+    monkeypatch.delenv(CREDENTIAL, raising=False)
     result = CliRunner().invoke(assistant, ["agent", "--data", str(tmp_path)])
     assert result.exit_code == 1
-    assert "ASSISTANT_OPERATOR_CREDENTIAL" in result.output
+    assert CREDENTIAL in result.output
 
 
 def test_command_reads_lines_from_a_pipe(tmp_path: Path) -> None:
     """`printf '/queue\n' | assistant agent`: says who it is and who waits, then ends well."""
 
     async def scenario() -> None:
-        settings = make_settings(tmp_path, operator_credential="operator")
+        settings = make_settings(tmp_path)
         async with running(settings, ScriptedRunner(pieces=1)) as server, Client(server) as client:
             await client.answer("a person please")
             result = await asyncio.to_thread(
-                CliRunner(env={"ASSISTANT_OPERATOR_CREDENTIAL": "operator"}).invoke,
+                CliRunner(env={CREDENTIAL: hire(server, "Robin")}).invoke,
                 assistant,
                 ["agent", "--url", f"ws://127.0.0.1:{server.port}/agent", "--name", "Robin"],
                 "/queue\n/quit\n",

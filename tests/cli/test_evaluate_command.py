@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assistant.cli.main import assistant
+from tests.server import harness
 
 COST, TIME = "What does delivery cost?", "How long does delivery take?"
 
@@ -160,7 +162,12 @@ def test_conversations_that_pass_end_with_0_and_failing_ones_with_1(shop: Path, 
     data = shop / "data"
     passed = run(good, "--data", data, "--json")
     assert passed.exit_code == 0, passed.stdout
-    assert objects(passed)[0]["conversations"] == {"passed": 1, "failed": 0, "failures": []}
+    assert objects(passed)[0]["conversations"] == {
+        "passed": 1,
+        "failed": 0,
+        "unchecked": 0,
+        "failures": [],
+    }
     failed = run(good, bad, "--data", data, "--json")
     assert failed.exit_code == 1
     assert objects(failed)[-1]["file"] == "all"
@@ -171,13 +178,58 @@ def test_conversations_that_pass_end_with_0_and_failing_ones_with_1(shop: Path, 
     assert "expected decline, was answer" in shown.stdout
 
 
+def test_conversations_are_held_with_a_running_server(tmp_path: Path) -> None:
+    """No base is needed; what only the engine shows is left unchecked, and said to be."""
+    tests = tmp_path / "tests.yaml"
+    tests.write_text(
+        "- name: a\n  customer: C-1\n  turns:\n    - customer: hello\n"
+        "      expect: {decision: answer, contains: hello, intent: greeting}\n"
+    )
+    key = "k" * 32
+    runner = harness.ScriptedRunner()
+
+    async def scenario() -> tuple[Result, Result]:
+        settings = harness.make_settings(tmp_path / "served", customer_key=key, credential="open sesame")
+        async with harness.running(settings, runner) as server:
+            arguments = (
+                tests,
+                "--url",
+                f"ws://127.0.0.1:{server.port}/ws",
+                "--data",
+                tmp_path / "d",
+                "--json",
+            )
+            with pytest.MonkeyPatch.context() as patch:
+                refused = await asyncio.to_thread(run, *arguments)
+                patch.setenv("ASSISTANT_CUSTOMER_KEY", key)
+                patch.setenv("ASSISTANT_CREDENTIAL", "open sesame")
+                return refused, await asyncio.to_thread(run, *arguments)
+
+    refused, held = asyncio.run(scenario())
+    assert refused.exit_code == 1
+    assert "customer_key" in refused.stderr
+    assert held.exit_code == 0, held.stdout + held.stderr
+    (figures,) = objects(held)
+    assert figures["conversations"] == {"passed": 1, "failed": 0, "unchecked": 1, "failures": []}
+    assert [request.customer for request in runner.requests] == ["C-1"]
+
+
+def test_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Not a failed conversation, but a refusal that says where nobody answered."""
+    tests = tmp_path / "tests.yaml"
+    tests.write_text("- name: a\n  turns:\n    - customer: hello\n")
+    result = run(tests, "--url", "ws://127.0.0.1:9/ws", "--data", tmp_path / "d")
+    assert result.exit_code == 1
+    assert "ws://127.0.0.1:9/ws" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "text", "part"),
     [
         ("a.jsonl", "{}", "no known evaluation file"),
         ("a.jsonl", '{"question": "x"}', 'a.jsonl:1: "kind" is missing'),
         ("a.yaml", "- name: x\n", "a.yaml:1: 'x' has no `turns`"),
-        ("a.tsv", "file\ttranscript\nx.wav\thello\n", "voice model"),
+        ("a.tsv", "file\ttranscript\nx.wav\n", "a.tsv:2: has 1 columns; the heading has 2"),
     ],
 )
 def test_file_that_is_not_in_order_is_refused_before_anything_loads(
@@ -196,3 +248,24 @@ def test_predictions_that_cannot_be_written_are_refused_first(examples: Path, tm
     result = run(examples, "--predictions", tmp_path / "no" / "folder.jsonl", "--data", tmp_path / "d")
     assert result.exit_code == 1
     assert "cannot be written" in result.stderr
+
+
+def test_noise_is_seeded_and_for_questions_only(passages: Path, examples: Path, tmp_path: Path) -> None:
+    """The same seed asks the same mistyped questions; conversations are refused."""
+    asked = []
+    for seed in (1, 1, 2):
+        lines = tmp_path / "lines.jsonl"
+        result = run(
+            examples, "--knowledge", passages, "--no-reply", "--noise", "speech", "--seed", seed, "--json",
+            "--predictions", lines,
+        )  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        asked.append([json.loads(line)["question"] for line in lines.read_text().splitlines()])
+    assert asked[0] == asked[1] != asked[2]
+    conversations = tmp_path / "tests.yaml"
+    conversations.write_text(
+        "- name: hello\n  turns:\n    - customer: hi\n      expect: {decision: small_talk}\n"
+    )
+    refused = run(conversations, "--knowledge", passages, "--noise", "typos")
+    assert refused.exit_code == 1
+    assert "noise is for labelled questions" in refused.stderr

@@ -56,7 +56,7 @@ def hold_conversations(folder: Path) -> None:
     """Three customers ask in vain; one asks for a person, who answers; one turns a thumb down on a right answer."""
 
     async def scenario() -> None:
-        settings = make_settings(folder / "data", operator_credential="operator")
+        settings = make_settings(folder / "data")
         engine = build_engine(settings)
         try:
             async with Server(settings, engine, open_session_store(settings.data)) as server:

@@ -120,6 +120,7 @@ def test_list_shows_size_card_and_what_else_can_be_used(models: Path) -> None:
         ("BertModel", "encoder"),
         ("BertForSequenceClassification", "reranker"),
         ("Qwen2ForCausalLM", "generator"),
+        ("BertLMHeadModel", "generator"),
     ],
 )
 def test_added_model_is_listed_and_checked(

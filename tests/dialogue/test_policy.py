@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from assistant.dialogue.policy import Evidence, decide
+from assistant.dialogue.policy import UPSET, Evidence, decide
 from assistant.records import (
     DecisionKind,
     DialogueState,
@@ -97,6 +97,62 @@ def test_no_to_the_offer_is_accepted() -> None:
     decision, state = decide(evidence("no thanks", yes_no="no", retrieval=UNKNOWN), state, INTENTS, SHOP)
     assert decision.kind is DecisionKind.SMALL_TALK
     assert state.options == ()
+
+
+def test_customer_upset_again_and_again_is_offered_a_person_then_handed_over() -> None:
+    """The first time the question is answered; the second time with an offer; the third time a person is called."""
+    state = DialogueState()
+    seen = []
+    for _ in range(3):
+        decision, state = decide(evidence(upset=True), state, INTENTS, SHOP)
+        seen.append((decision.kind, decision.closing))
+    answer, hand_over = DecisionKind.ANSWER, DecisionKind.HAND_OVER
+    assert seen == [(answer, ""), (answer, SHOP.handover_offer), (hand_over, "")]
+    assert (decision.intent, state.upset) == (UPSET, 0)
+
+
+def test_yes_to_the_offer_after_an_answer_hands_over() -> None:
+    """As to any other offer."""
+    _, state = decide(evidence(upset=True), DialogueState(upset=1), INTENTS, SHOP)
+    decision, _ = decide(evidence("yes", yes_no="yes", retrieval=UNKNOWN), state, INTENTS, SHOP)
+    assert (decision.kind, decision.intent) == (DecisionKind.HAND_OVER, "talk_to_person")
+
+
+def test_calm_words_let_anger_fade() -> None:
+    """One upset message now and one much later are no reason to call somebody."""
+    _, state = decide(evidence(upset=True), DialogueState(upset=1), INTENTS, SHOP)
+    for _ in range(2):
+        _, state = decide(evidence(), state, INTENTS, SHOP)
+    decision, state = decide(evidence(upset=True), state, INTENTS, SHOP)
+    assert (decision.kind, decision.closing, state.upset) == (DecisionKind.ANSWER, "", 1)
+
+
+def test_angry_yes_is_still_done() -> None:
+    """What the customer confirms is done first, whatever the tone."""
+    state = DialogueState("order_status", {"order_number": "OM-1"}, "confirm", upset=5)
+    decision, state = decide(evidence("YES!!!", yes_no="yes", upset=True), state, INTENTS, SHOP)
+    assert decision.confirmed
+    assert state.upset == 6
+
+
+def test_hand_over_for_anger_forgets_what_was_asked_for() -> None:
+    """After the colleague the assistant does not ask for the order number again."""
+    state = DialogueState("order_status", {}, "order_number", upset=2)
+    decision, state = decide(evidence("ARE YOU KIDDING ME", upset=True), state, INTENTS, SHOP)
+    assert decision.kind is DecisionKind.HAND_OVER
+    assert state == DialogueState()
+
+
+def test_offer_never_follows_a_question_for_a_yes() -> None:
+    """A skill that asks for a value keeps the word: its yes must not be taken for the offer's."""
+    asks = reading("order_status")
+    decision, state = decide(
+        evidence("my order, NOW!!", reading=asks, retrieval=UNKNOWN, upset=True),
+        DialogueState(upset=1),
+        INTENTS,
+        SHOP,
+    )
+    assert (decision.kind, decision.closing, state.awaiting) == (DecisionKind.ACT, "", "order_number")
 
 
 def test_third_miss_in_a_row_hands_over() -> None:

@@ -59,6 +59,7 @@ class ScriptedSubject:
         rankings: question → passage ids best first, and the probability.
         replies: question → decision, text, ids of the sources.
         requests: every request that came, for looking at.
+        details: question → what the composition stage of the trace holds.
     """
 
     rankings: dict[str, tuple[list[str], float]] = field(default_factory=dict)
@@ -67,6 +68,7 @@ class ScriptedSubject:
     knowledge: Knowledge = field(default_factory=lambda: Knowledge(PASSAGES))
     embedder: Embedder = field(default_factory=AxisEmbedder)
     requests: list[TurnRequest] = field(default_factory=list)
+    details: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def retrieve(self, text: str, history: Sequence[Message] = ()) -> Retrieval:
         """The scripted ranking."""
@@ -93,7 +95,11 @@ class ScriptedSubject:
             decision=Decision(kind, "as scripted"),
             state=replace(request.state, misses=request.state.misses + 1),
             sources=tuple(Source(str(p.id), p.title, p.text, p.document) for p in PASSAGES if p.id in names),
-            trace=(Stage("retrieval", 2.0), Stage("composition", 4.0)),
+            ai_generated="grounding" in self.details.get(request.text, {}),
+            trace=(
+                Stage("retrieval", 2.0),
+                Stage("composition", 4.0, self.details.get(request.text, {})),
+            ),
         )
 
 

@@ -17,6 +17,7 @@ from assistant.evaluation.figures import (
     mean_reciprocal_rank,
     recall_at,
     reliability,
+    repetition,
     rouge_l,
     token_f1,
     ungrounded_values,
@@ -150,3 +151,9 @@ def test_latency_is_taken_over_the_items_that_have_the_stage() -> None:
     """p50 of 1..3 is 2; a stage that occurs once is its own percentile."""
     items = [{"search": 1.0}, {"search": 2.0, "reply": 7.0}, {"search": 3.0}]
     assert latency(items) == {"search": {"p50": 2.0, "p95": 2.9}, "reply": {"p50": 7.0, "p95": 7.0}}
+
+
+def test_repetition_counts_runs_of_four_words_said_before() -> None:
+    """Seven runs, of which two are said again; case and citations do not count; short texts have none."""
+    assert repetition("one two three four five [1]. One two three four five [2].") == pytest.approx(2 / 7)
+    assert repetition("one two three") == 0.0

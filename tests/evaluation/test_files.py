@@ -52,10 +52,9 @@ def test_unknown_content_is_refused_with_the_known_kinds(text: str) -> None:
         recognise(text, PATH)
 
 
-def test_speech_manifest_is_refused_as_not_yet() -> None:
-    """It is known, but there is no voice model."""
-    with pytest.raises(ConfigError, match="voice model"):
-        recognise("file\ttranscript\na.wav\thello\n", PATH)
+def test_speech_manifest_is_recognised_by_its_columns() -> None:
+    """In any order, with others between."""
+    assert recognise("speaker\ttranscript\tfile\nx\thello\ta.wav\n", PATH) is FileKind.SPEECH
 
 
 def test_question_is_parsed_with_history_without_markers() -> None:

@@ -184,3 +184,28 @@ def test_every_figure_is_explained(subject: Any) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text()
     figures = question_figures(ask(subject, QUESTIONS, replies=True)) | intent_figures([], 0.0)
     assert [name for name in names(figures) if not re.search(rf"\b{name}\b", page)] == []
+
+
+def test_figures_of_the_model_come_from_the_trace(subject: Any) -> None:
+    """Of four replies two were checked, in one of them a fact was invented, and one fell back."""
+    details: dict[str, dict[str, Any]] = {
+        "a": {
+            "grounding": {"violations": {"ungrounded/money": 1}},
+            "tokens_per_s": 80.0,
+            "first_token_ms": 50.0,
+        },
+        "b": {
+            "grounding": {"violations": {"miscited/money": 1}},
+            "tokens_per_s": 40.0,
+            "first_token_ms": 70.0,
+        },
+        "c": {"fallback": "the composer is busy"},
+    }
+    subject.replies = {name: (DecisionKind.ANSWER, "It costs 39 euro.", ["p1"]) for name in "abcd"}
+    subject.details = details
+    items = ask(subject, QUESTIONS[:4], replies=True)
+    figures = question_figures(items)
+    reply = figures["reply"]
+    assert (reply["ungrounded_before_check"], reply["ungrounded"]) == (0.5, 0.0)
+    assert (reply["ai_generated"], reply["fell_back"], reply["tokens_per_s"]) == (0.5, 0.25, 60.0)
+    assert figures["latency_ms"]["first_token"]["p50"] == 60.0

@@ -52,8 +52,14 @@ def build_units(passages: Sequence[Passage]) -> list[Unit]:
     return units
 
 
-def fit_intents(intents: Sequence[Intent], vectors: Vectors) -> Mapping[str, NDArray[Any]]:
+def name_intents(intents: Sequence[Intent]) -> list[str]:
+    """The bare names."""
+    return [intent.name for intent in intents]
+
+
+def fit_intents(intents: Sequence[Intent], vectors: Vectors, names: Vectors) -> Mapping[str, NDArray[Any]]:
     """The mean vector of each intent's examples."""
+    assert len(names) == len(intents)
     ends = np.cumsum([0, *(len(intent.examples) for intent in intents)])
     assert ends[-1] == len(vectors)
     means = [vectors[start:end].mean(axis=0) for start, end in pairwise(ends)]
@@ -71,6 +77,7 @@ def run_ingest(
     """Ingest with the small parts of this file; options override them."""
     parts: dict[str, Any] = {
         "build_units": build_units,
+        "name_intents": name_intents,
         "fit_intents": fit_intents,
         "calibrate": calibrate,
         "self_test": lambda draft: [],

@@ -210,7 +210,7 @@ def test_progress_adds_up(shop: Path, run: Run) -> None:
 
     report = run(shop, progress=Listener())
     assert [name for name, _ in heard] == list(report.seconds)
-    assert advanced == dict(heard)["embed"] == report.counts["units"] + 4
+    assert advanced == dict(heard)["embed"] == report.counts["units"] + 6  # four examples, two intents
 
 
 def test_second_ingest_at_the_same_time_is_refused(shop: Path, data: Path, run: Run) -> None:

@@ -17,6 +17,21 @@ from assistant.ingestion.sources import MAX_FILE_BYTES, SourceFile
 from assistant.ingestion.splitting import split_pieces, split_sections
 
 ProblemsOf = Callable[..., list[KnowledgeProblem]]
+RULES = b"""[orders]
+free_cancel_hours = 72
+cancel_refund_days = 3
+return_days = 50
+drop_off_days = 10
+collection_days = 8
+collection_fee = 55
+inspection_days = 2
+late_move_fee = 29
+late_move_hour = 12
+most_moves = 3
+most_days_moved = 21
+driver_calls_minutes = 30
+windows = ["08:00-12:00", "12:00-16:00"]
+"""
 
 
 def test_all_problems_of_all_files_come_in_one_run(shop: Path, problems_of: ProblemsOf) -> None:
@@ -99,6 +114,18 @@ def test_check_digit_agrees_with_published_barcodes(barcode: str) -> None:
         ("shop.toml", b"[accepted]\nwrong_answers = 5\n", 2, "from 0 to 1"),
         ("shop.toml", b"hours = 3\n", 1, "must be a table"),
         ("shop.toml", b"order_number = 'LM'\n", 1, "as #"),
+        ("shop.toml", b"name = 'x'\n\n[orders]\nreturn_days = 50\n", 3, "lacks free_cancel_hours"),
+        ("shop.toml", RULES.replace(b"return_days = 50", b"return_days = -1"), 4, "from 0 to 3650"),
+        ("shop.toml", RULES.replace(b"collection_fee = 55", b"collection_fee = '55'"), 7, "an amount"),
+        ("shop.toml", RULES.replace(b"12:00-16:00", b"16:00-12:00"), 14, "later time last"),
+        ("shop.toml", RULES.replace(b"most_moves", b"most_movies"), 11, "did you mean 'most_moves'"),
+        ("shop.toml", RULES + b"mattress_category = 'beds'\n", 15, "needs mattress_nights"),
+        ("shop.toml", RULES + b"device_categories = 'hubs'\n", 15, "list of categories"),
+        ("shop.toml", RULES + b"lock_category = 5\n", 15, "in quotes"),
+        ("shop.toml", RULES + b"[orders.sources]\nreturns = ['a#b']\n", 16, "no topic"),
+        ("shop.toml", RULES + b"[orders.sources]\nreturn = ['a']\n", 16, "list of passages"),
+        ("shop.toml", RULES + b"[orders.sources]\nreturn = ['faq/delivery.md#Nothing']\n", 16, "no passage"),
+        ("shop.toml", b"[handover]\nafter_upset = 0\n", 2, "1 or more"),
         ("intents.yaml", b"- name: a\n examples: [x]\n", 2, "not valid YAML"),
         ("intents.yaml", b"- &a {name: b}\n- *a\n", 2, "aliases"),
         ("intents.yaml", b"name: a\n", 1, "must be a list"),

@@ -66,6 +66,14 @@ def test_product_becomes_passage_that_holds_its_facts(shop: Path, read: Read) ->
     assert "The Wren lamp is out of stock at the moment." in wren.text
 
 
+def test_media_that_the_catalogue_names_is_not_reported_as_skipped(shop: Path, read: Read) -> None:
+    """The server gives it out; a file which no product names is still mentioned."""
+    for name in ("i/heron.jpg", "models/wren.glb", "i/old.jpg"):
+        (shop / name).parent.mkdir(exist_ok=True)
+        (shop / name).write_bytes(b"\0")
+    assert [entry.split(":")[0] for entry in read(shop).skipped] == ["i/old.jpg"]
+
+
 def test_readme_at_top_is_ignored_and_unknown_types_are_named(shop: Path, read: Read) -> None:
     """README.md is no knowledge; a picture is reported as skipped; hidden files are not mentioned."""
     (shop / "photo.png").write_bytes(b"\x89PNG")

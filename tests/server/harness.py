@@ -14,12 +14,15 @@ from typing import Any, Self
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from assistant.backends.barcodes import BarcodeReader
 from assistant.config import Settings
 from assistant.records import (
     Card,
     Decision,
     DecisionKind,
     Delta,
+    Device,
+    DeviceState,
     DialogueState,
     Knowledge,
     Passage,
@@ -35,6 +38,7 @@ from assistant.records import (
 )
 from assistant.server import Server
 from assistant.storage.sessions import SessionStore, open_session_store
+from assistant.storage.team import Team
 
 GUARD_S = 45.0  # nothing here takes that long; a guard against hanging
 NUMBERED = {"turn.started", "delta", "turn.done", "handover", "user.delivered", "agent.message"}
@@ -69,6 +73,18 @@ class ScriptedRunner:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     script: Callable[[TurnRequest], list[str]] | None = None
     shop: Mapping[str, Any] = field(default_factory=dict)
+    features: frozenset[str] = frozenset()
+    devices: list[tuple[Device, DeviceState]] = field(default_factory=list)
+    device_told: Callable[[Device, DeviceState], None] = lambda device, state: None
+
+    def follow_devices(self, told: Callable[[Device, DeviceState], None]) -> None:
+        self.device_told = told
+
+    def device_states(self, customer: str) -> list[tuple[Device, DeviceState]]:
+        return [(device, state) for device, state in self.devices if customer == device.owner]
+
+    async def read_photo(self, photo: bytes) -> str:
+        return next(iter(await asyncio.to_thread(BarcodeReader().read, photo)), "")
 
     @property
     def knowledge(self) -> Knowledge:
@@ -248,13 +264,24 @@ class Client:
         return await self.wait_for("turn.done", lambda event: event["turn"] == started["turn"])
 
 
+def hire(server: Server, name: str = "Kim") -> str:
+    """The credential of an agent, who is added to the team if the test has not done so before."""
+    folder = server._settings.data
+    if (folder, name) not in _HIRED:
+        _HIRED[folder, name] = Team(folder).add(name)
+    return _HIRED[folder, name]
+
+
+_HIRED: dict[tuple[Path, str], str] = {}
+
+
 class Agent:
     """An agent's program: keeps the transcript of the conversation it has, as an agent sees it."""
 
-    def __init__(self, server: Server, name: str = "Kim", credential: str = "operator") -> None:
+    def __init__(self, server: Server, name: str = "Kim", credential: str | None = None) -> None:
         self.server = server
         self.name = name
-        self.credential = credential
+        self.credential = hire(server, name) if credential is None else credential
         self.queue: list[dict[str, Any]] = []
         self.transcript: list[tuple[str, str]] = []
         self.errors: list[dict[str, Any]] = []

@@ -16,15 +16,15 @@ from assistant.config import Settings
 from assistant.records import Role
 from assistant.server import Server
 from assistant.storage.sessions import open_session_store
-from tests.server.harness import Agent, Client, ScriptedRunner, eventually, make_settings, run, running
+from tests.server.harness import Agent, Client, ScriptedRunner, eventually, hire, make_settings, run, running
 
 MONDAY_NOON = 1_763_985_600.0  # 2025-11-24 12:00 UTC
 HOURS = {"hours": {"monday": "09:00-17:00", "tuesday": "10:30-17:00"}}
 
 
 def desk_settings(data: Path, **values: Any) -> Settings:
-    """Settings under which agents can connect."""
-    return make_settings(data, **{"operator_credential": "operator", "handover_grace_s": 30.0, **values})
+    """Settings that give agents half a minute to come back."""
+    return make_settings(data, **{"handover_grace_s": 30.0, **values})
 
 
 async def state(client: Client, wanted: str) -> dict[str, Any]:
@@ -505,20 +505,22 @@ def test_cut_at_every_event_of_a_talk_shows_the_same_conversation(tmp_path: Path
     run(scenario())
 
 
-def test_agents_are_refused_without_the_operators_credential(tmp_path: Path) -> None:
-    """Not set: HTTP 403 before the websocket opens. Wrong or missing: no word about customers, close 4401."""
+def test_agents_are_refused_without_their_own_credential(tmp_path: Path) -> None:
+    """No team: HTTP 403 before the websocket opens. Wrong, missing or another's: no word about customers, 4401."""
 
     async def scenario() -> None:
         async with running(make_settings(tmp_path / "closed"), ScriptedRunner()) as server:
             with pytest.raises(InvalidStatus) as refused:
                 await connect(f"ws://127.0.0.1:{server.port}/agent", proxy=None)
             assert refused.value.response.status_code == 403
-            assert b"operator_credential" in refused.value.response.body
+            assert b"assistant team add" in refused.value.response.body
         async with running(desk_settings(tmp_path), ScriptedRunner()) as server, Client(server) as client:
             await client.answer("a person please")
+            hire(server, "Kim")
             for hello in (
                 {"type": "hello", "v": 1, "credential": "wrong", "agent": "Kim"},
                 {"type": "hello", "v": 1, "credential": "", "agent": "Kim"},
+                {"type": "hello", "v": 1, "credential": hire(server, "Robin"), "agent": "Kim"},
             ):
                 async with connect(f"ws://127.0.0.1:{server.port}/agent", proxy=None) as socket:
                     await socket.send(json.dumps({"type": "queue.list"}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -379,28 +380,31 @@ def get(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int,
 
 
 def test_page_is_served_with_caching_and_without_inline_script(tmp_path: Path) -> None:
-    """/, its script and style: right types, security headers, 304 for a known ETag, HEAD without a body."""
+    """/ and all it loads: right types, security headers, 304 for a known ETag, HEAD without a body."""
 
     async def scenario() -> None:
         async with running(make_settings(tmp_path), ScriptedRunner()) as server:
-            for path, kind in (
-                ("/", "text/html"),
-                ("/chat.js", "text/javascript"),
-                ("/chat.css", "text/css"),
-            ):
+            page = (await asyncio.to_thread(get, server.port, "/"))[2].decode()
+            loaded = re.findall(r'(?:src|href)="\./([^"]+)"', page)
+            assert {name.rpartition(".")[2] for name in loaded} == {"js", "css"}
+            kinds = {"js": "text/javascript", "css": "text/css", "": "text/html"}
+            for path in ("/", *(f"/{name}" for name in loaded)):
                 status, headers, body = await asyncio.to_thread(get, server.port, path)
                 assert status == 200
-                assert headers["content-type"].startswith(kind)
+                assert headers["content-type"].startswith(
+                    kinds[path.rpartition(".")[2] if "." in path else ""]
+                )
                 assert headers["x-content-type-options"] == "nosniff"
                 assert headers["referrer-policy"] == "no-referrer"
                 assert "unsafe-inline" not in headers["content-security-policy"]
+                assert "'unsafe-eval'" not in headers["content-security-policy"]
+                assert ("immutable" in headers["cache-control"]) == path.startswith("/assets/")
                 assert int(headers["content-length"]) == len(body) > 0
                 tag = headers["etag"]
                 known = await asyncio.to_thread(get, server.port, path, If_None_Match=tag)
                 assert (known[0], known[2]) == (304, b"")
                 head = await asyncio.to_thread(get, server.port, path, "HEAD")
                 assert (head[0], head[2], head[1]["content-length"]) == (200, b"", headers["content-length"])
-            page = (await asyncio.to_thread(get, server.port, "/"))[2].decode()
             assert "<script>" not in page
             assert "style=" not in page
             assert " on" + "click=" not in page

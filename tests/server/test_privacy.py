@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from assistant.config import Settings
 from assistant.storage.tables import METADATA
-from tests.server.harness import Agent, Client, ScriptedRunner, make_settings, run, running
+from tests.server.harness import Agent, Client, ScriptedRunner, hire, make_settings, run, running
 
 PRIVACY = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text(encoding="utf-8")
 SECRET = "gnome-in-my-garden"
@@ -49,8 +49,9 @@ def test_no_word_of_a_conversation_is_logged(tmp_path: Path, caplog: pytest.LogC
 
     async def scenario() -> None:
         asyncio.get_running_loop().set_debug(True)
-        settings = make_settings(tmp_path, operator_credential="operator", handover_grace_s=0.01)
+        settings = make_settings(tmp_path, handover_grace_s=0.01)
         async with running(settings, ScriptedRunner(pieces=1)) as server:
+            hire(server, "Robin")  # while there is no agent, nobody can try
             refused = Agent(server, credential=f"wrong {SECRET}")
             with pytest.raises(ConnectionClosed):
                 await refused.connect()
@@ -99,7 +100,7 @@ def test_agents_never_see_a_session_id(tmp_path: Path) -> None:
     """It would let them speak as the customer."""
 
     async def scenario() -> None:
-        settings = make_settings(tmp_path, operator_credential="operator")
+        settings = make_settings(tmp_path)
         async with (
             running(settings, ScriptedRunner(pieces=1)) as server,
             Client(server) as client,
@@ -119,7 +120,7 @@ def test_retention_deletes_hand_overs_and_their_messages(tmp_path: Path) -> None
 
     async def scenario() -> None:
         runner = ScriptedRunner(pieces=1)
-        settings = make_settings(tmp_path, operator_credential="operator", retention_days=2.0)
+        settings = make_settings(tmp_path, retention_days=2.0)
         async with running(settings, runner, clock=lambda: NOW) as server, Client(server) as client:
             await client.send(type="event", kind="tap", sku="LAMP-1")
             await client.answer("a person please")

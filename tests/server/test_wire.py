@@ -21,6 +21,8 @@ from assistant.server.agent_wire import (
     parse_agent_request,
 )
 from assistant.server.asyncapi import AGENT_EXAMPLES, EXAMPLES, build_document, payload_schema
+from assistant.server.audio import MESSAGE_BYTES, MESSAGES_PER_SECOND
+from assistant.server.connection import PHOTOS_PER_MINUTE
 from assistant.server.peer import ABUSE_AFTER, OUTGOING_FRAMES
 from assistant.server.service import DELTAS_PER_SECOND
 from assistant.server.sessions import KEPT_IDS, KEPT_TURNS
@@ -35,6 +37,7 @@ from assistant.server.wire import (
     parse_client,
     parse_server,
 )
+from assistant.voice.service import AUDIO_LIMITS
 
 DOCS = Path(__file__).parents[2] / "docs"
 MESSAGES = {**CLIENT_MESSAGES, **SERVER_MESSAGES}
@@ -217,8 +220,14 @@ def test_protocol_document_states_the_limits_of_the_code() -> None:
         "heartbeat_s": "heartbeat_s",
         "session_minutes": "session_minutes",
         "turn_deadline_s": "turn_deadline_s",
+        "photo_bytes": "max_photo_bytes",
     }.items():
-        assert f"| `{field}` | {Settings.model_fields[setting].default:g} |" in text
+        assert f"| `{field}` | {Settings.model_fields[setting].default:.7g} |" in text
+    assert f"| `photos_per_minute` | {PHOTOS_PER_MINUTE} |" in text
+    assert f"| `audio_seconds` | {AUDIO_LIMITS.seconds:g} |" in text
+    assert f"| `audio_bytes` | {AUDIO_LIMITS.size_bytes} |" in text
+    assert f"| `audio_message_bytes` | {MESSAGE_BYTES} |" in text
+    assert f"| `audio_messages_per_second` | {MESSAGES_PER_SECOND:g} |" in text
     assert f"| `deltas_per_second` | {DELTAS_PER_SECOND:g} |" in text
     assert f"the last {KEPT_TURNS} turns" in text
     assert f"the last {KEPT_IDS:,} ids" in text

@@ -5,9 +5,12 @@ import json
 from dataclasses import replace
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote
 
-from assistant.records import Order, OrderChange, OrderChangeKind, Product
+from assistant.ingestion.shop import read_shop
+from assistant.ingestion.sources import Findings, SourceFile
+from assistant.records import Order, OrderChange, OrderChangeKind, OrderRules, Product
 from assistant.storage.backoffice import BackOffice
 
 NOW = datetime(2026, 11, 21, 10, 30)  # a Saturday
@@ -50,6 +53,17 @@ PRODUCTS = {
         Product("K-1", "Keeper lock", 219.0, "EUR", "2000000000046", "security"),
     )
 }
+
+
+def example_rules() -> OrderRules:
+    """The rules of the example shop."""
+    file = Path(__file__).parents[2] / "knowledge" / "shop.toml"
+    rules = read_shop(SourceFile(file, "shop.toml", file.read_bytes()), Findings()).orders
+    assert rules is not None
+    return rules
+
+
+RULES = example_rules()
 
 
 def clock() -> datetime:

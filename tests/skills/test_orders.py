@@ -10,21 +10,20 @@ import pytest
 
 from assistant.errors import BackendError
 from assistant.protocols import Skill, SkillCall, SkillOutcome
-from assistant.records import Order, OrderChange, Passage, PassageId, Refusal
+from assistant.records import Order, OrderChange, OrderChangeKind, Passage, PassageId, Refusal
 from assistant.skills.desk import Orders
 from assistant.skills.order_delivery import parse_address, window_of
 from assistant.skills.order_returns import parse_reason
-from assistant.skills.order_rules import OrderRules
 from assistant.skills.orders import OrderSkills
 from assistant.storage.backoffice import BackOffice
-from tests.skills.shop import DELIVERED, LARGE_PLACED, LOCK, NOW, PLACED, PRODUCTS, SENT, clock
+from tests.skills.shop import DELIVERED, LARGE_PLACED, LOCK, NOW, PLACED, PRODUCTS, RULES, SENT, clock
 
 SECRETS = ("Ada", "ada@", "Elm Road", "28205")
 
 
 @pytest.fixture
 def skills(orders: Orders) -> Mapping[str, Skill]:
-    return OrderSkills(orders, PRODUCTS, now=clock).by_action
+    return OrderSkills(orders, PRODUCTS, rules=RULES, now=clock).by_action
 
 
 def ask(skill: Skill, number: str = "", *, text: str = "", customer: str = "", **slots: str) -> SkillOutcome:
@@ -135,7 +134,7 @@ def test_postcode_of_two_words_proves(skills: Mapping[str, Skill]) -> None:
 def test_guessing_is_stopped_for_an_hour(office: BackOffice) -> None:
     """After five wrong proofs not even the right one counts, until an hour has passed; the owner is not locked out."""
     now = [NOW]
-    skill = OrderSkills(office, PRODUCTS, now=lambda: now[0]).by_action["cancel_order"]
+    skill = OrderSkills(office, PRODUCTS, rules=RULES, now=lambda: now[0]).by_action["cancel_order"]
     for code in range(5):
         ask(skill, "AB-00001", proof=f"1000{code}")
     blocked = ask(skill, "AB-00001", proof="28205")
@@ -189,7 +188,7 @@ def test_rules_are_cited(office: BackOffice) -> None:
     """The passage behind a rule is among the sources."""
     title = "Until when can I cancel?"
     passage = Passage(PassageId("p"), title, "Until Packed.", document="faq/orders-and-payment.md")
-    skill = OrderSkills(office, PRODUCTS, [passage], now=clock).by_action["cancel_order"]
+    skill = OrderSkills(office, PRODUCTS, [passage], rules=RULES, now=clock).by_action["cancel_order"]
     assert [source.title for source in ask(skill, "AB-00001", customer="C-1").sources] == [
         "Order AB-00001",
         title,
@@ -234,7 +233,7 @@ def test_no_evening_on_saturday(skills: Mapping[str, Skill]) -> None:
     """The evening window is refused, the others are offered."""
     outcome = ask(skills["change_delivery"], "AB-00002", customer="C-1", date="2026-11-28", window="evening")
     assert outcome.missing == "window"
-    assert outcome.choices == OrderRules().windows_saturday
+    assert outcome.choices == RULES.windows_saturday
 
 
 @pytest.mark.parametrize(
@@ -246,7 +245,7 @@ def test_no_evening_on_saturday(skills: Mapping[str, Skill]) -> None:
 )
 def test_late_move_costs(office: BackOffice, now: datetime, fee: str) -> None:
     """Free until noon of the working day before, told before the yes."""
-    skill = OrderSkills(office, PRODUCTS, now=lambda: now).by_action["change_delivery"]
+    skill = OrderSkills(office, PRODUCTS, rules=RULES, now=lambda: now).by_action["change_delivery"]
     outcome = ask(skill, "AB-00002", customer="C-1", date="2026-11-27", window="morning")
     assert fee in outcome.reply
 
@@ -419,7 +418,7 @@ def test_change_that_fails_is_not_called_done(
     office: BackOffice, failure: Callable[[], Refusal | None], said: str
 ) -> None:
     """Neither a dead line nor a refusal ends in "Done"."""
-    skill = OrderSkills(Failing(office, failure), PRODUCTS, now=clock).by_action["cancel_order"]
+    skill = OrderSkills(Failing(office, failure), PRODUCTS, rules=RULES, now=clock).by_action["cancel_order"]
     outcome = confirm(skill, "AB-00001")
     assert said in outcome.reply
     assert "Done" not in outcome.reply
@@ -445,7 +444,7 @@ def test_address_is_read(given: str, parsed: str) -> None:
 
 def test_windows_are_named_in_several_ways() -> None:
     """The parts of the day stand for the shop's windows in their order; other spans for none."""
-    windows = OrderRules().windows
+    windows = RULES.windows
     assert [window_of(part, windows) for part in ("morning", "16:00-20:00", "09:00-11:00", "")] == [
         windows[0], windows[2], "", "",
     ]  # fmt: skip
@@ -470,7 +469,7 @@ def test_reason_is_sorted_or_kept(said: str, reason: str) -> None:
 def test_rules_agree_with_the_shops_passages() -> None:
     """Every figure of the rules stands in the passages that are cited for it."""
     folder = Path(__file__).parents[2] / "knowledge"
-    rules = OrderRules()
+    rules = RULES
     texts = {}
     for topic, names in rules.sources.items():
         found = []
@@ -495,3 +494,41 @@ def test_rules_agree_with_the_shops_passages() -> None:
         ("mattress", f"{rules.mattress_nights} nights"),
     ):
         assert figure in texts[topic]
+
+
+def test_without_rules_orders_are_only_looked_up(orders: Orders) -> None:
+    """A shop that has not said what it allows promises nothing."""
+    assert set(OrderSkills(orders, PRODUCTS, now=clock).by_action) == {"order_status"}
+
+
+def test_figures_of_another_shop_are_used(office: BackOffice) -> None:
+    """Days, fees, windows and limits are the shop's, in words and in what is done."""
+    rules = replace(
+        RULES,
+        return_days=14,
+        drop_off_days=5,
+        inspection_days=1,
+        windows=("09:00-18:00",),
+        windows_saturday=(),
+        driver_calls_minutes=60,
+        sources={},
+    )
+    skills = OrderSkills(office, PRODUCTS, rules=rules, now=clock).by_action
+    refused = ask(skills["change_delivery"], "AB-00002", customer="C-1", date="2026-11-28")
+    assert "is a Saturday, and we deliver from Monday to Friday" in refused.reply
+    asked = ask(skills["change_delivery"], "AB-00002", customer="C-1", date="2026-11-27")
+    assert asked.choices == ("09:00-18:00",)
+    assert len(asked.sources) == 1, "no passage is cited that the shop has not named"
+    told = ask(skills["return_request"], "AB-00003", customer="C-1", item="all", reason="too big")
+    assert "within 5 days" in told.reply
+
+
+def test_limits_on_moving_a_delivery_hold_in_the_back_office(office: BackOffice) -> None:
+    """However the skills are asked, the order system itself refuses one move too many."""
+    office.limit_moves(0, 21)
+    change = OrderChange(OrderChangeKind.DELIVERY, {"slot": "2026-11-26 08:00-12:00"})
+    order = office.order("AB-00002")
+    assert order is not None
+    assert office.change(order, change, "k") is Refusal.LIMIT
+    office.limit_moves(1, 21)
+    assert office.change(order, change, "k") is None

@@ -1,6 +1,7 @@
 """Snapshots: written whole, switched at once, checked when read."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from assistant.records import (
 )
 from assistant.storage.snapshots import DraftSnapshot, SnapshotStore
 from assistant.storage.vector_index import FaissIndex, IndexKind
+from tests.skills.shop import RULES
 
 KNOWLEDGE = Knowledge(
     passages=(
@@ -30,7 +32,12 @@ KNOWLEDGE = Knowledge(
         ),
         Passage(PassageId("b"), "Lookup", "k: v; l: w; m: x", kind=PassageKind.FACTS, language="zh"),
     ),
-    shop=Shop(name="Lumen", hours={"monday": "closed"}, accepted_wrong_answers=0.01),
+    shop=Shop(
+        name="Lumen",
+        hours={"monday": "closed"},
+        accepted_wrong_answers=0.01,
+        orders=replace(RULES, windows_sunday=("10:00-12:00",)),
+    ),
     intents=(
         Intent(
             "status",
