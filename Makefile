@@ -42,7 +42,7 @@ soak: $(VENV)/.tests
 train-retrieval: $(VENV)/.training
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m training.retrieval
 
-# Memory given back between two steps and taken again costs a third of the time.
+# Memory given back between two steps and taken again costs up to two thirds of the time.
 train-composer: $(VENV)/.training
 	OMP_NUM_THREADS=$$(nproc) MALLOC_MMAP_THRESHOLD_=2147483648 MALLOC_TRIM_THRESHOLD_=17179869184 \
 		$(BIN)/python -m training.composer tokenizer pretrain finetune export evaluate card

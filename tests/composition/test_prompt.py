@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from assistant.composition.prompt import ChatPromptWriter
+from assistant.composition.prompt import ChatPromptWriter, marked
 from assistant.errors import BackendError
-from assistant.protocols import GenerationRequest, Prompt
+from assistant.protocols import GenerationRequest, Prompt, Quote
 from assistant.records import Message, Role, Source
 
 HISTORY = tuple(
@@ -117,3 +117,17 @@ def test_request_without_sources_is_written() -> None:
     """The model may then say that it does not know."""
     prompt = write(10_000, request=replace(REQUEST, sources=()))
     assert (prompt.documents, prompt.sources) == ((), 0)
+
+
+def test_hints_are_marked_for_models_that_were_trained_to_look_at_them() -> None:
+    """The most promising sentence gets two stars, others one; without `marks` the text is as it was."""
+    request = replace(REQUEST, hints=(Quote(1, "Sofas take ten days."), Quote(1, "Rugs take a week.")))
+    starred = ChatPromptWriter(documents=True, marks=True)(request, lambda prompt: True)
+    assert starred.documents[0][1] == "Parcels take two days. **Sofas take ten days. *Rugs take a week."
+    plain = ChatPromptWriter(documents=True)(request, lambda prompt: True)
+    assert plain.documents[0][1] == REQUEST.sources[0].text
+
+
+def test_hint_that_stands_in_no_source_changes_nothing() -> None:
+    """A sentence that was cut off is left alone."""
+    assert marked(["One. Two."], [(0, "Three.")]) == ["One. Two."]

@@ -1,6 +1,6 @@
 """Which sentences are quoted."""
 
-from assistant.composition.quoting import SentenceScores, choose_sentences
+from assistant.composition.quoting import SentenceScores, choose_hints, choose_sentences
 
 SENTENCES = [
     "Parcels cost €4.90.",
@@ -37,3 +37,10 @@ def test_at_most_two_are_chosen() -> None:
 def test_no_sentences_give_no_quotes() -> None:
     """An empty passage is survived."""
     assert choose_sentences([], []) == []
+
+
+def test_hints_are_the_nearest_sentences_of_all_sources_best_first() -> None:
+    """At most three, whatever source they stand in; what is far from the best is none."""
+    assert choose_hints([[0.9, 1.2], [1.3, 0.2], [1.1, 1.15]]) == [(1, 0), (0, 1), (2, 1)]
+    assert choose_hints([[1.3, 0.5], [], [0.9]]) == [(0, 0)]
+    assert choose_hints([]) == []

@@ -19,7 +19,7 @@ from training.voice.lexicon import Dictionary
 
 COMPOSER_DATA = Path(__file__).parents[1] / "composer" / "data"
 INTENTS = ("banking77.train", "clinc150.train", "hwu64.train")
-# How often a sentence of each source counts; tuned by perplexity on the validation businesses.
+# How often a sentence of each source counts; chosen by hand, not yet tuned.
 WEIGHTS = {
     "questions": 8, "replies": 2, "passages": 2, "intents": 3, "customers": 2, "agents": 1, "documents": 1,
     "sayings": 1, "people": 1,
