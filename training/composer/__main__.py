@@ -81,6 +81,7 @@ class Run:
             Encoder(own),
             nearest.bases(businesses),
             self._common(businesses),
+            OpenText.read(self.material / "text"),
             self.runs / "finetune.pt",
             self.seed,
             self.steps,
@@ -120,6 +121,7 @@ class Run:
             hashlib.sha256(file.read_bytes()).hexdigest(),
             file.stat().st_size,
             sum(p.numel() for p in self._network("finetune.pt").parameters()),
+            len(names(corpus.OWN)),
             figures,
             f"Settings: {self.settings}, {pretrain.STEPS} steps of pre-training, {self.steps} of fine-tuning.",
         )

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 
 
 def card(
-    sha256: str, size: int, parameters: int, figures: Mapping[str, Mapping[str, float]], settings: str
+    sha256: str,
+    size: int,
+    parameters: int,
+    businesses: int,
+    figures: Mapping[str, Mapping[str, float]],
+    settings: str,
 ) -> str:
     """The card as Markdown.
 
@@ -14,6 +19,7 @@ def card(
         sha256: of model.safetensors.
         size: bytes of model.safetensors.
         parameters: of the network.
+        businesses: in training/composer/data.
         figures: by part ("validation", "test"), as `measure.figures` gives them.
         settings: seed, steps and data hashes in words.
     """
@@ -48,7 +54,7 @@ One command: `python -m training.composer tokenizer pretrain finetune export eva
 | material | used for | licence |
 |---|---|---|
 | grounded-reply corpus, 40 of its 51 invented businesses | fine-tuning | written for this project |
-| training/composer/data, 12 invented businesses | fine-tuning | of this project |
+| training/composer/data, {businesses} invented businesses | fine-tuning | of this project |
 | dialogue_star | pre-training | MIT |
 | dialogue_taskmaster4 | pre-training | CC BY 4.0 |
 | dialogue_multiwoz, dialogue_camrest | pre-training | Apache-2.0 (ConvLab-2; upstream CC BY 4.0) |

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,6 +14,7 @@ from training.composer import tokenizer as tokens
 from training.composer.network import POSITIONS, Sample
 
 LONGEST_REPLY = 96
+_CITED = re.compile(r"\[(\d)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,21 @@ class Task:
     history: tuple[tuple[str, str], ...]
     question: str
     reply: str
+
+
+def _kept(sources: Sequence[Sequence[int]], cited: Collection[int], reply: Sequence[int]) -> tuple[int, ...]:
+    """Positions of the tokens of cited sources that the reply takes over in pairs, and of the sources' marks."""
+    pairs = set(itertools.pairwise(reply))
+    kept = set()
+    start = 0
+    for number, source in enumerate(sources):
+        if number in cited:
+            kept.add(start)
+            for place, pair in enumerate(itertools.pairwise(source)):
+                if pair in pairs:
+                    kept |= {start + place, start + place + 1}
+        start += len(source)
+    return tuple(sorted(kept))
 
 
 class Encoder:
@@ -39,9 +57,16 @@ class Encoder:
         self, sources: Sequence[tuple[str, str]], history: Sequence[tuple[str, str]], question: str
     ) -> list[int]:
         """Ids of sources and conversation, up to the mark that the assistant speaks."""
+        return [*itertools.chain(*self._sources(sources)), *self._said(history, question)]
+
+    def _sources(self, sources: Sequence[tuple[str, str]]) -> list[list[int]]:
+        return [
+            [self._id[tokens.SOURCE], *self.text(f" [{number}] {title}: {text}")]
+            for number, (title, text) in enumerate(sources, start=1)
+        ]
+
+    def _said(self, history: Sequence[tuple[str, str]], question: str) -> list[int]:
         ids = []
-        for number, (title, text) in enumerate(sources, start=1):
-            ids += [self._id[tokens.SOURCE], *self.text(f" [{number}] {title}: {text}")]
         for role, said in (*history, ("customer", question)):
             mark = tokens.CUSTOMER if role == "customer" else tokens.ASSISTANT
             ids += [self._id[mark], *self.text(f" {said}")]
@@ -53,11 +78,15 @@ class Encoder:
 
     def sample(self, task: Task) -> Sample | None:
         """The sample of a task; None if it is longer than the network takes."""
-        prompt = self.prompt(task.sources, task.history, task.question)
+        sources = self._sources(task.sources)
+        prompt = [*itertools.chain(*sources), *self._said(task.history, task.question)]
         reply = self.reply(task.reply)
         if len(reply) > LONGEST_REPLY or len(prompt) + len(reply) > POSITIONS:
             return None
-        return Sample(tuple(prompt), tuple(reply))
+        cited = {int(number) - 1 for number in _CITED.findall(task.reply)}
+        return Sample(
+            tuple(prompt), tuple(reply), sources=sum(map(len, sources)), kept=_kept(sources, cited, reply)
+        )
 
     @property
     def mask(self) -> int:

@@ -22,6 +22,7 @@ from training.composer import tokenizer as tokens
 
 POSITIONS = 640
 _LOW = -30000.0
+_SELECTION = 1.0  # weight of choosing what is taken over, beside a token of the reply
 _SPECIAL = {
     tokens.PAD: "[PAD]", tokens.SOURCE: "[SEP]", tokens.CUSTOMER: "[SEP]", tokens.ASSISTANT: "[CLS]",
     tokens.END: "[SEP]", tokens.MASK: "[MASK]",
@@ -100,11 +101,19 @@ def _continuation(text: str, ids: dict[str, int]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Token ids of a prompt and of what follows; `labels` adds (position in the prompt, id) to be filled in."""
+    """Token ids of a prompt and of what follows.
+
+    Attributes:
+        labels: (position in the prompt, id) to be filled in.
+        sources: how many tokens at the beginning of the prompt are of sources; 0 where nothing is known of them.
+        kept: positions of those that the reply takes over, and of the marks of the sources it cites.
+    """
 
     prompt: tuple[int, ...]
     reply: tuple[int, ...]
     labels: tuple[tuple[int, int], ...] = ()
+    sources: int = 0
+    kept: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.reply)
@@ -132,7 +141,8 @@ def loss_sum(
 ) -> Tensor:
     """Cross-entropy summed over the tokens of the replies, and `fill_weight` times that of the masked tokens.
 
-    `smoothing` pulls the vocabulary's softmax, not the copying, towards even.
+    `smoothing` pulls the vocabulary's softmax, not the copying, towards even. The last number of a copying key
+    learns to say whether a token of a source will be taken over (content selection; Gehrmann et al. 2018).
     """
     assert isinstance(model, ComposerForCausalLM)
     device = next(model.parameters()).device
@@ -150,10 +160,11 @@ def loss_sum(
     for row, sample in enumerate(samples):
         span = slice(len(sample.prompt) - 1, len(sample) - 1)
         seen = ids[row : row + 1, : len(sample)].to(device)
+        keys = model.copy_key(hidden[row : row + 1, : len(sample)])
         gate, places = model.copying(
             hidden[row : row + 1, span],
             seen[:, span],
-            model.copy_key(hidden[row : row + 1, : len(sample)]),
+            keys,
             seen,
             mask[row, :, span, : len(sample)].to(device),
         )
@@ -164,6 +175,11 @@ def loss_sum(
         total = total - torch.log(copied + written + 1e-10).sum()
         if smoothing:
             total = total - smoothing * logits.mean(1).sum()
+        if sample.sources:
+            kept = torch.zeros(sample.sources, device=device)
+            kept[list(sample.kept)] = 1
+            chosen = F.binary_cross_entropy_with_logits(keys[0, : sample.sources, -1].float(), kept)
+            total = total + _SELECTION * len(sample.reply) * chosen
     if filled:
         rows, places_, wanted = torch.tensor(filled, device=device).T
         total = total + fill_weight * F.cross_entropy(

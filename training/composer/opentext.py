@@ -92,6 +92,25 @@ class OpenText:
             if sample:
                 return sample
 
+    def writing(self, rng: random.Random, encoder: Encoder) -> Sample:
+        """Draw English to be written behind hardly any prompt: an agent's turn, or a section behind its title."""
+        while True:
+            if rng.random() < 0.5:
+                dialogue = rng.choice(self.dialogues)
+                at = rng.randrange(1, len(dialogue))
+                prompt, said = encoder.prompt((), (), dialogue[at - 1][1]), dialogue[at][1]
+                if dialogue[at][0] != "assistant":
+                    continue
+            else:
+                section = rng.choice(self.sections)
+                prompt, said = (
+                    [encoder.source, *encoder.text(f" {section.title}:")],
+                    " ".join(section.sentences),
+                )
+            reply = encoder.reply(said)[: 2 * LONGEST_REPLY]
+            if len(prompt) + len(reply) <= POSITIONS // 2:
+                return Sample(tuple(prompt), tuple(reply))
+
     def _look_up(self, rng: random.Random) -> Task:
         """Some words of one or two sentences are asked for among several sources; the reply is the sentences."""
         at = rng.randrange(len(self.sections))

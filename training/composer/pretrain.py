@@ -41,9 +41,9 @@ def run(
     return mixed.master
 
 
-def parts_of(samples: Sequence[Sample], smoothing: float) -> list[Part]:
-    """Samples of like length together, about `PART_TOKENS` a part; the losses add up to the mean over tokens."""
-    total = sum(len(sample.reply) for sample in samples)
+def parts_of(samples: Sequence[Sample], smoothing: float, weight: float = 1.0) -> list[Part]:
+    """Samples of like length together, about `PART_TOKENS` a part; the losses add up to `weight` times the mean."""
+    total = sum(len(sample.reply) for sample in samples) / weight
     groups: list[list[Sample]] = [[]]
     for sample in sorted(samples, key=len, reverse=True):
         if groups[-1] and len(groups[-1][0]) * (len(groups[-1]) + 1) > PART_TOKENS:
@@ -52,5 +52,5 @@ def parts_of(samples: Sequence[Sample], smoothing: float) -> list[Part]:
     return [partial(_mean, group, total, smoothing) for group in groups]
 
 
-def _mean(samples: Sequence[Sample], total: int, smoothing: float, model: nn.Module):  # type: ignore[no-untyped-def]
+def _mean(samples: Sequence[Sample], total: float, smoothing: float, model: nn.Module):  # type: ignore[no-untyped-def]
     return loss_sum(model, samples, smoothing) / total
