@@ -2,9 +2,9 @@
 
     python -m benchmarks.shop_words [--model DIR] [--knowledge knowledge] [--questions FILE.jsonl] [--limit 100]
 
-Needs Debian's packages flite and espeak-ng. For every product of the catalogue two questions are spoken, by voices
-in turn; `--questions` names a file of labelled questions (docs/evaluation.md) that have nothing to do with the
-products, to see whether they are left alone.
+Needs the speech engines of the voices that the shipped model was not trained on (docs/training.md, Voice). For every
+product of the catalogue two questions are spoken, by voices in turn; `--questions` names a file of labelled questions
+(docs/evaluation.md) that have nothing to do with the products, to see whether they are left alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +27,8 @@ from assistant.voice.correction import Plain, build_corrector
 from assistant.voice.files import transcribe
 from assistant.voice.shop_words import spoken_words
 from benchmarks.signature import signature
+from benchmarks.synthesis import VOICES, lacking, spoken
 
-VOICES = ("flite rms", "flite slt", "flite awb", "espeak-ng en-us", "espeak-ng en-gb")
 TEMPLATES = (
     "what does the {} cost",
     "is the {} in stock",
@@ -80,17 +78,6 @@ class Tally:
         }
 
 
-def synthesise(text: str, voice: str, file: Path) -> bytes:
-    """A WAV of a text."""
-    engine, name = voice.split()
-    command = {
-        "flite": ["flite", "-voice", name, "-t", text, "-o", str(file)],
-        "espeak-ng": ["espeak-ng", "-v", name, "-s", "155", "-w", str(file), text],
-    }[engine]
-    subprocess.run(command, check=True, capture_output=True)
-    return file.read_bytes()
-
-
 def product_questions(knowledge: Knowledge, limit: int) -> Iterator[tuple[str, str]]:
     """Questions naming products, and the word of the name that tells it from others."""
     templates = itertools.cycle(TEMPLATES)
@@ -121,6 +108,8 @@ def main() -> None:
     model = arguments.model or speech_models(Settings()).get("en")
     if model is None:
         parser.error("there is no speech model; name one with --model")
+    if missing := lacking():
+        parser.error(f"not installed: {missing}; docs/training.md, section Voice, names the packages")
     findings = Findings()
     knowledge = read_knowledge(collect_sources([arguments.knowledge], findings), findings).knowledge
     recognizer = VoskRecognizer(model)
@@ -129,16 +118,17 @@ def main() -> None:
     if arguments.questions:
         sets["other questions"] = other_questions(arguments.questions, arguments.limit)
     voices = itertools.cycle(VOICES)
-    with tempfile.TemporaryDirectory() as folder:
-        for name, questions in sets.items():
-            tally = Tally()
-            for text, product in questions:
-                content = synthesise(text, next(voices), Path(folder) / "spoken.wav")
-                heard = transcribe(content, recognizer, "en", Plain().correct).transcript
-                corrected = corrector.correct(heard.words)
-                tally.count(text.split(), spoken_words(heard.raw), spoken_words(corrected), product)
-            line = {"benchmark": f"shop words, {name}", "model": model.name, **tally.figures()}
-            print(json.dumps({**line, "signature": signature()}), flush=True)
+    for name, questions in sets.items():
+        tally = Tally()
+        for text, product in questions:
+            content = spoken(text, next(voices), text)
+            if content is None:
+                continue
+            heard = transcribe(content, recognizer, "en", Plain().correct).transcript
+            corrected = corrector.correct(heard.words)
+            tally.count(text.split(), spoken_words(heard.raw), spoken_words(corrected), product)
+        line = {"benchmark": f"shop words, {name}", "model": model.name, **tally.figures()}
+        print(json.dumps({**line, "signature": signature()}), flush=True)
 
 
 if __name__ == "__main__":

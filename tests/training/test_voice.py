@@ -286,12 +286,14 @@ def test_bigram_of_phones_adds_up() -> None:
 
 def test_language_model_adds_up_and_prefers_what_was_said() -> None:
     """Chances after any context sum to one, pruned or not; words that were never said have some."""
-    sentences = [
-        (text.split(), 1) for text in ("where is my order", "where is it", "my order is late", "yes")
-    ]
+    said = {
+        "questions": [text.split() for text in ("where is my order", "where is it", "my order is late")],
+        "answers": [["yes"], ["it", "is", "late"]],
+    }
     words = sorted("where is my order it late yes never".split())
+    shares = {"questions": 0.7, "answers": 0.3}
     for most in ((1000, 1000), (6, 3)):
-        model = ngram.estimate(sentences, words, most)
+        model = ngram.estimate(said, words, most, shares)
         every = [ngram.END, *(model.number(word) for word in words)]
         contexts = [
             [],
@@ -309,6 +311,22 @@ def test_language_model_adds_up_and_prefers_what_was_said() -> None:
     perplexity, unknown = model.perplexity([["where", "is", "xyz"]])
     assert 1 < perplexity < 100
     assert unknown == pytest.approx(1 / 4)
+
+
+def test_sources_are_mixed_for_what_is_held_out() -> None:
+    """The source that speaks like the held-out sentences gets nearly all; what it makes likely is likelier then."""
+    said = {
+        "customers": [text.split() for text in ("where is my order", "is my order late", "where is it")] * 3,
+        "books": [text.split() for text in ("order is heaven's first law", "late is the hour")] * 3,
+    }
+    words = sorted({word for sentences in said.values() for sentence in sentences for word in sentence})
+    held_out = [["where", "is", "it", "late"], ["is", "my", "order"]]
+    shares = ngram.best_shares(said, words, [(1.0, held_out)])
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["customers"] > 0.75
+    even = dict.fromkeys(said, 0.5)
+    best, plain = (ngram.estimate(said, words, (999, 999), chosen) for chosen in (shares, even))
+    assert best.perplexity(held_out)[0] < plain.perplexity(held_out)[0]
 
 
 @needs_speech
@@ -355,6 +373,19 @@ def test_augmentation_keeps_format_and_repeats_with_its_seed() -> None:
         assert abs(len(augment.through_codec(samples, codec, container, rates)) - RATE_HZ) < 1200
 
 
+def test_scores_depend_on_the_past_and_on_few_frames_ahead() -> None:
+    """What comes later than 40 ms and 30 ms for each layer that looks ahead changes nothing; nearer frames do."""
+    torch.manual_seed(3)
+    model = AcousticModel(16, 8, 4, 2).eval()
+    features = torch.randn(1, 90, 40)
+    scores = model(features)
+    assert scores.shape == (1, 30, units.PDF_COUNT)
+    for frame, changes in ((30 + 10, True), (30 + 11, False), (30 - 4 - 18, True), (30 - 4 - 19, False)):
+        other = features.clone()
+        other[0, frame] += 1
+        assert bool((model(other)[0, 10] != scores[0, 10]).any()) == changes, frame
+
+
 def test_learning_rate_depends_on_the_step_alone() -> None:
     """Warm-up, then down to a fiftieth, so that resuming changes nothing."""
     settings = train.Settings(steps=1000, rate=1.0)
@@ -376,7 +407,7 @@ def _features(folder: Path) -> list[Item]:
 def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """Three updates and three more make the model of six in one go, to the last bit."""
     given = _features(tmp_path)
-    shape, lines = train.Shape(16, 8, 2), list[str]()
+    shape, lines = train.Shape(16, 8, 2, 1), list[str]()
     settings = train.Settings(steps=6, frames=1500, minutes=0)
     whole = train.run(given, LEXICON, tmp_path / "whole.pt", shape, settings, lines.append)
     train.run(given, LEXICON, tmp_path / "parts.pt", shape, settings, lines.append, stop_after=0)
@@ -386,6 +417,27 @@ def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
         assert torch.equal(tensor, parts.state_dict()[name]), name
 
 
+def test_processes_share_an_update(tmp_path: Path) -> None:
+    """Two processes see other clips and count them all; the objective rises as with one, and training goes on."""
+    given, lines = _features(tmp_path), list[str]()
+    shape, checkpoint = train.Shape(16, 8, 2, 1), tmp_path / "two.pt"
+    for steps in (25, 50):
+        settings = train.Settings(steps=steps, frames=400)
+        train.run(given, LEXICON, checkpoint, shape, settings, lines.append, processes=2)
+    reports = [float(line.split()[3]) for line in lines if "objective" in line]
+    assert len(reports) == 2
+    assert reports[1] > reports[0] > -5
+    settings = train.Settings(frames=400)
+    mean = torch.zeros(40)
+    one, two = (train.Batches(given, LEXICON, settings, mean, rank, 2) for rank in (0, 1))
+    for update in one.epoch(3):
+        assert len(update) == 2
+        assert not {item.start for item in update[0]} & {item.start for item in update[1]}
+    assert [len(batch.lengths) for batch, _ in zip(two.after(1), range(2), strict=False)]
+    with pytest.raises(ValueError, match="too few clips for 2 processes"):
+        train.run(given[:1], LEXICON, tmp_path / "few.pt", shape, settings, lines.append, processes=2)
+
+
 @needs_fst
 @pytest.mark.parametrize("most", [(99, 99), (0, 1)])
 def test_miniature_model_is_loaded_and_decodes_the_same_each_time(
@@ -393,9 +445,9 @@ def test_miniature_model_is_loaded_and_decodes_the_same_each_time(
 ) -> None:
     """A directory written by us, through vosk: known words, a grammar, the same answer twice; also much pruned."""
     torch.manual_seed(9)
-    export.write_acoustic(AcousticModel(16, 8, 2).eval(), tmp_path)
-    said = [(["yes"], 3), (["no"], 2), (["a", "order", "no"], 5), (["order", "yes"], 1), ([], 1)]
-    language = ngram.estimate(said, sorted(LEXICON), most)
+    export.write_acoustic(AcousticModel(16, 8, 2, 1).eval(), tmp_path)
+    said = [["yes"]] * 3 + [["no"]] * 2 + [["a", "order", "no"]] * 5 + [["order", "yes"], []]
+    language = ngram.estimate({"all": said}, sorted(LEXICON), most, {"all": 1.0})
     made = graph.build(tmp_path, LEXICON, language)
     assert made["arcs"] > 5000
     recogniser = evaluate.Recogniser(tmp_path)
@@ -410,7 +462,7 @@ def test_miniature_model_is_loaded_and_decodes_the_same_each_time(
 @needs_fst
 def test_scores_of_torch_and_of_vosk_lead_to_the_same_words(tmp_path: Path) -> None:
     """A model whose output says "no" whatever it hears: pdf numbers, graph and files agree."""
-    model = AcousticModel(16, 8, 2).eval()
+    model = AcousticModel(16, 8, 2, 1).eval()
     with torch.no_grad():
         model.out.weight.zero_()
         model.out.bias.fill_(-20.0)
@@ -423,6 +475,8 @@ def test_scores_of_torch_and_of_vosk_lead_to_the_same_words(tmp_path: Path) -> N
             model.out.bias[units.later_pdf(units.UNIT[unit])] = 0
     export.write_acoustic(model, tmp_path)
     words = sorted(LEXICON)
-    graph.build(tmp_path, LEXICON, ngram.estimate([([word], 1) for word in words], words, (99, 99)))
+    graph.build(
+        tmp_path, LEXICON, ngram.estimate({"all": [[word] for word in words]}, words, (99, 99), {"all": 1.0})
+    )
     samples = (np.random.default_rng(9).standard_normal(RATE_HZ) * 2000).astype(np.int16)
     assert set(evaluate.Recogniser(tmp_path).hear(samples).split()) == {"no"}

@@ -17,7 +17,7 @@ from tests.server.harness import Client, make_settings, running
 
 RECORDED = Path(__file__).parents[1] / "data" / "voice"
 SECOND = 32_000  # bytes of 16 kHz mono samples
-SOFA = "how long can i return a sofa"
+SOFA = "how long can i return the sofa"
 
 
 def samples(name: str = "return_sofa") -> bytes:

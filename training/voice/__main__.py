@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -54,7 +55,9 @@ STAGES = (
 )  # fmt: skip
 _TRAINING = train.Settings()
 _SHARD = 250  # clips
-_PEOPLE_COPIES = 2  # of a recorded clip for each of a synthetic one
+# What the shares of the texts in the language model are chosen for.
+_IMPORTANCE = {"questions": 0.5, "people": 0.35, "sayings": 0.15}
+_PEOPLE_COPIES = 3  # of a recorded clip for each of a synthetic one
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,11 +68,11 @@ class Options:
     vocabulary: int = 30_000
     bigrams: int = 400_000
     trigrams: int = 500_000
-    clips: int = 0  # synthetic clips for training; 0: all
+    clips: int = 26_000  # synthetic clips for training, of some 29,500; 0: all
     copies: int = 2
     steps: int = _TRAINING.steps
     frames: int = _TRAINING.frames
-    shape: str = "640,128,9"
+    shape: str = "640,128,9,5"
     minutes: float = float("inf")
     part: str = "validation"
     people: int = 0  # recorded clips a source and part; 0: all
@@ -84,9 +87,9 @@ class Run:
         self.processes = options.processes or len(os.sched_getaffinity(0))
         runs.mkdir(parents=True, exist_ok=True)
 
-    def log(self, line: str) -> None:
+    def log(self, line: str, stage: str = "") -> None:
         """Print a line and keep it in the run's log."""
-        line = f"{datetime.datetime.now():%H:%M:%S} {line}"
+        line = f"{datetime.datetime.now():%H:%M:%S} {stage}{': ' if stage else ''}{line}"
         print(line, flush=True)
         with (self.runs / "log.txt").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -198,17 +201,15 @@ class Run:
     def train(self) -> None:
         """Train the acoustic model, or go on."""
         pronunciations = self.pronunciations()
-        width, bottleneck, depth = map(int, self.options.shape.split(","))
+        shape = train.Shape(*map(int, self.options.shape.split(",")))
         settings = train.Settings(
             steps=self.options.steps, frames=self.options.frames, seed=self.options.seed
         )
         items = features.items(self.runs / "features")
-        spent = time.process_time()
         train.run(
-            items, pronunciations, self.runs / "acoustic.pt", train.Shape(width, bottleneck, depth), settings,
-            self.stage("train"), self.options.minutes,
+            items, pronunciations, self.runs / "acoustic.pt", shape, settings,
+            partial(self.log, stage="train"), self.options.minutes, self.processes,
         )  # fmt: skip
-        self.log(f"train: {time.process_time() - spent:.0f} s of CPU time")
 
     def graph(self) -> None:
         """Language model and decoding graph."""
@@ -217,19 +218,35 @@ class Run:
                 f"not installed: {', '.join(missing)}; docs/training.md, section Voice, names the packages"
             )
         known = lexicon.read_lexicon(self.runs / "lexicon.txt")
-        weighted = [(sentence.words, text.WEIGHTS[sentence.source]) for sentence in self.sentences()]
-        # silence must be recognisable as nothing said
-        weighted += [((), 1)] * (len(weighted) // 50)
-        model = ngram.estimate(weighted, sorted(known), (self.options.bigrams, self.options.trigrams))
+        said: dict[str, list[tuple[str, ...]]] = {}
+        for sentence in self.sentences():
+            said.setdefault(sentence.source, []).append(sentence.words)
+        for sentences in said.values():  # silence must be recognisable as nothing said
+            sentences += [()] * (len(sentences) // 50)
         asked = [
             tuple(spoken.words(question.text))
             for business in load_split(self.material / "corpus", "validation")
             for question in business.questions
         ]
-        perplexity, unknown = model.perplexity(asked)
-        self.log(
-            f"graph: perplexity of validation questions {perplexity:.0f}, {100 * unknown:.2f} % unknown words"
+        people = [
+            tuple(recording.text.split())
+            for recording in human.read_all(self.material / "speech")["validation"]
+            if " " in recording.text
+        ]
+        sayings = spoken.Sayings(random.Random(self.options.seed + 1), utterances.UNHEARD_NAMES, ["it"])
+        strings = [tuple(sayings.sentence().split()) for _ in range(500)]
+        sets = {"questions": asked, "people": people, "sayings": strings}
+        shares = ngram.best_shares(
+            said, sorted(known), [(_IMPORTANCE[name], found) for name, found in sets.items()]
         )
+        self.log(f"graph: shares { {source: round(share, 3) for source, share in shares.items()} }")
+        most = self.options.bigrams, self.options.trigrams
+        model = ngram.estimate(said, sorted(known), most, shares)
+        for name, found in sets.items():
+            perplexity, unknown = model.perplexity(found)
+            self.log(
+                f"graph: validation {name}: perplexity {perplexity:.0f}, {100 * unknown:.2f} % unknown words"
+            )
         made = graph.build(self.models, known, model)
         (self.runs / "graph.json").write_text(json.dumps(made | {"vocabulary": len(known)}), encoding="utf-8")
         self.log(f"graph: {made}")
@@ -288,10 +305,6 @@ class Run:
                     said = pronouncer.variants(word)
                     known[word] = [tuple(UNIT[phone] for phone in phones) for phones in said]
         return {word: variants for word, variants in known.items() if variants}
-
-    def stage(self, name: str) -> Callable[[str], None]:
-        """A log function for one stage."""
-        return lambda line: self.log(f"{name}: {line}")
 
     def _in_parallel(self, name: str, work: Callable[..., str], jobs: Sequence[tuple[object, ...]]) -> None:
         began = time.monotonic()

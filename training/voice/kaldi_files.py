@@ -37,7 +37,10 @@ class Splice:
 
 @dataclass(frozen=True, slots=True)
 class Factored:
-    """A layer whose affine map goes through a bottleneck, `stride` frames back and ahead, with a bypass."""
+    """A layer whose affine map goes through a bottleneck, with a bypass.
+
+    It sees `stride` frames back and as many ahead, or, if it does not look `ahead`, twice as many back.
+    """
 
     narrow: Floats
     wide: Floats
@@ -45,6 +48,7 @@ class Factored:
     mean: Floats
     variance: Floats
     stride: int
+    ahead: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +267,10 @@ def _write_nnet3(out: Writer, network: Network, features: int, packed: bool) -> 
             f"Append(Offset({before}, -{stride}), {before})",
             lambda w=layer.narrow, b=zero: _affine(out, w, b, packed),  # type: ignore[misc]
         )
+        narrow = (f"{name}.narrow", f"Offset({name}.narrow, {stride if layer.ahead else -stride})")
         node(
             f"{name}.affine",
-            f"Append({name}.narrow, Offset({name}.narrow, {stride}))",
+            f"Append({', '.join(narrow if layer.ahead else reversed(narrow))})",
             lambda w=layer.wide, b=layer.bias: _affine(out, w, b, packed),  # type: ignore[misc]
         )
         width = len(layer.bias)

@@ -1,14 +1,15 @@
 """A Kneser-Ney trigram model, pruned, in numpy; and as an acceptor for OpenFst's compiler.
 
-Interpolated Kneser-Ney (Chen and Goodman 1998) with one discount an order from the counts of counts; trigrams and
-bigrams are pruned by how much they change the likelihood of the training text (Seymore and Rosenfeld 1996), and
-back-off weights are then computed anew, so that every context's probabilities add up to one.
+Interpolated Kneser-Ney (Chen and Goodman 1998) with one discount an order from the counts of counts, for each source
+of text by itself; the sources are mixed with shares under which held-out sentences are likeliest. Trigrams and
+bigrams are pruned by how much they change the likelihood of the text (Seymore and Rosenfeld 1996), and back-off
+weights are then computed anew, so that every context's probabilities add up to one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ _BITS = 20  # of a word's number
 _MASK = (1 << _BITS) - 1
 BEGIN, END, UNKNOWN = 0, 1, 2
 _FIRST = 3
+_ROUNDS = 50  # of expectation maximisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,49 +101,139 @@ def _places(keys: Keys, wanted: Keys) -> NDArray[np.int64]:
     return places
 
 
+Sentences = Mapping[str, Sequence[Sequence[str]]]  # by source
+
+
 def estimate(
-    sentences: Iterable[tuple[Sequence[str], int]], words: Sequence[str], most: tuple[int, int]
+    sentences: Sentences, words: Sequence[str], most: tuple[int, int], shares: Mapping[str, float]
 ) -> Model:
-    """Count and smooth.
+    """Smooth each source by itself, mix, prune.
 
     Args:
-        sentences: words and how often the sentence counts. Words that are not known end the context.
+        sentences: what is said, by source. Words that are not known end the context.
         words: the vocabulary.
         most: how many bigrams and trigrams to keep.
+        shares: of the sources in the mixture; they add up to one.
     """
-    numbers = {word: place + _FIRST for place, word in enumerate(words)}
-    stream: list[int] = []
-    weights: list[int] = []
-    for said, weight in sentences:
-        row = [BEGIN, *(numbers.get(word, UNKNOWN) for word in said), END]
-        stream += row
-        weights += [weight] * len(row)
-    text, weight_of = np.array(stream, np.int64), np.array(weights, np.float64)
-    keys, counts = zip(*(_count(text, weight_of, order) for order in (1, 2, 3)), strict=True)
-    trigram_counts, bigram_counts = counts[2], _continued(keys[2], keys[1], counts[1])
-    unigram_counts = np.bincount(keys[1] & _MASK, minlength=len(words) + _FIRST).astype(np.float64)
-
+    parts = {source: _Part(said, words) for source, said in sentences.items() if shares[source] > 0}
     known = np.array([END, *range(_FIRST, len(words) + _FIRST)], np.int64)
-    share = unigram_counts[known]
-    discount = _discount(share[share > 0])
-    left = discount * np.count_nonzero(share) / share.sum()
-    one = np.maximum(share - discount, 0) / share.sum() + left / len(known)
+    bigrams, trigrams = (
+        np.unique(np.concatenate([part.keys[order] for part in parts.values()])) for order in (1, 2)
+    )
+    one, two, three = (np.zeros(len(keys)) for keys in (known, bigrams, trigrams))
+    # how often each stands in a text of the mixture, for pruning
+    seen_two, seen_three = np.zeros(len(bigrams)), np.zeros(len(trigrams))
+    for source, part in parts.items():
+        one += shares[source] * part.chances(known, 0)
+        two += shares[source] * part.chances(bigrams, 1)
+        three += shares[source] * part.chances(trigrams, 2)
+        seen_two[_places(bigrams, part.keys[1])] += shares[source] * part.counts[1] / part.size
+        seen_three[_places(trigrams, part.keys[2])] += shares[source] * part.counts[2] / part.size
 
-    two = _interpolated(keys[1], bigram_counts, known, one)
-    three = _interpolated(keys[2], trigram_counts, keys[1], two)
-    lower = two[_places(keys[1], keys[2] & (_MASK << _BITS | _MASK))]
-    kept_three = np.sort(_largest(counts[2] * np.log(three / lower), most[1]))
-    needed = np.zeros(len(keys[1]), bool)
-    needed[_places(keys[1], keys[2][kept_three] >> _BITS)] = True  # a context must be there itself
-    gain = counts[1] * np.abs(np.log(two / one[_places(known, keys[1] & _MASK)]))
+    lower = two[_places(bigrams, trigrams & (_MASK << _BITS | _MASK))]
+    kept_three = np.sort(_largest(seen_three * np.log(np.maximum(three / lower, 1)), most[1]))
+    needed = np.zeros(len(bigrams), bool)
+    needed[_places(bigrams, trigrams[kept_three] >> _BITS)] = True  # a context must be there itself
+    gain = seen_two * np.abs(np.log(two / one[_places(known, bigrams & _MASK)]))
     gain[needed] = np.inf
     kept_two = np.sort(_largest(gain, max(most[0], int(needed.sum()))))
     return _backed_off(
-        tuple(words), known, one, keys[1][kept_two], two[kept_two], keys[2][kept_three], three[kept_three]
+        tuple(words), known, one, bigrams[kept_two], two[kept_two], trigrams[kept_three], three[kept_three]
     )
 
 
-def _count(text: Keys, weights: Reals, order: int) -> tuple[Keys, Reals]:
+def best_shares(
+    sentences: Sentences, words: Sequence[str], held_out: Sequence[tuple[float, Sequence[Sequence[str]]]]
+) -> dict[str, float]:
+    """Shares of the sources under which held-out sentences are likeliest (expectation maximisation).
+
+    Args: held_out: sets of sentences, and what each counts, however many sentences it has; together one.
+    """
+    parts = {source: _Part(said, words) for source, said in sentences.items()}
+    chances, weights = [], []
+    for importance, said in held_out:
+        rows = _Part(said, words)
+        begun = rows.keys[1][rows.keys[1] >> _BITS == BEGIN]
+        both = [
+            np.concatenate([part.chances(begun, 1), part.chances(rows.keys[2], 2)]) for part in parts.values()
+        ]
+        count = np.concatenate([rows.counts[1][rows.keys[1] >> _BITS == BEGIN], rows.counts[2]])
+        chances.append(np.array(both))
+        weights.append(importance * count / count.sum())
+    table, weight = np.concatenate(chances, 1), np.concatenate(weights)
+    shares = np.full(len(parts), 1 / len(parts))
+    for _ in range(_ROUNDS):
+        joint = shares[:, None] * table
+        shares = (joint / joint.sum(0)) @ weight
+    return dict(zip(parts, (float(share) for share in shares), strict=True))
+
+
+class _Part:
+    """N-grams of one source: keys and counts by order, and interpolated Kneser-Ney chances from them."""
+
+    def __init__(self, sentences: Sequence[Sequence[str]], words: Sequence[str]) -> None:
+        numbers = {word: place + _FIRST for place, word in enumerate(words)}
+        stream: list[int] = []
+        for said in sentences:
+            stream += [BEGIN, *(numbers.get(word, UNKNOWN) for word in said), END]
+        text = np.array(stream, np.int64)
+        self._words = len(words) + 1  # and the end
+        self.size = max(1, len(text))
+        self.keys, self.counts = zip(*(_count(text, order) for order in (1, 2, 3)), strict=True)
+        bigrams = _continued(self.keys[2], self.keys[1], self.counts[1])
+        singles = np.bincount(self.keys[1] & _MASK, minlength=len(words) + _FIRST).astype(np.float64)
+        every = np.arange(len(singles), dtype=np.int64)
+        self._levels = tuple(
+            _Level(keys, counts)
+            for keys, counts in (
+                (every[singles > 0], singles[singles > 0]),
+                (self.keys[1], bigrams),
+                (self.keys[2], self.counts[2]),
+            )
+        )
+
+    def chances(self, keys: Keys, order: int) -> Reals:
+        """Of the last words of n-grams after the others; `order` is 0 for single words."""
+        level = self._levels[order]
+        if order == 0:
+            lower = np.full(len(keys), 1 / self._words)
+        else:
+            endings, where = np.unique(
+                keys & (_MASK if order == 1 else _MASK << _BITS | _MASK), return_inverse=True
+            )
+            lower = self.chances(endings, order - 1)[where]
+        return level.chances(keys, lower)
+
+
+class _Level:
+    """Counts of one order, discounted."""
+
+    def __init__(self, keys: Keys, counts: Reals) -> None:
+        self._keys, self._discount = keys, _discount(counts)
+        self._counts = np.maximum(counts - self._discount, 0)
+        self._contexts, where = np.unique(keys >> _BITS, return_inverse=True)
+        self._totals = np.bincount(where, counts, len(self._contexts))
+        self._left = np.bincount(where, counts - self._counts, len(self._contexts))
+
+    def chances(self, keys: Keys, lower: Reals) -> Reals:
+        """Of n-grams, seen or not, given those of their endings."""
+        places, there = _looked_up(self._keys, keys)
+        contexts, known = _looked_up(self._contexts, keys >> _BITS)
+        counts = np.where(there, self._counts[places], 0.0)
+        totals = np.where(known, self._totals[contexts], 1.0)
+        left = np.where(known, self._left[contexts], 1.0)
+        return (counts + left * lower) / totals
+
+
+def _looked_up(keys: Keys, wanted: Keys) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """A place for each wanted key, and whether it is there."""
+    if not len(keys):
+        raise ValueError("a source without sentences")
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return places, keys[places] == wanted
+
+
+def _count(text: Keys, order: int) -> tuple[Keys, Reals]:
     """N-grams within sentences and without unknown words, and how often they stand there."""
     if order == 1:
         return np.zeros(0, np.int64), np.zeros(0)
@@ -156,8 +248,8 @@ def _count(text: Keys, weights: Reals, order: int) -> tuple[Keys, Reals]:
     keys = columns[0][fine]
     for column in columns[1:]:
         keys = keys << _BITS | column[fine]
-    found, where = np.unique(keys, return_inverse=True)
-    return found, np.bincount(where, weights[: len(columns[0])][fine], len(found)).astype(np.float64)
+    found, counts = np.unique(keys, return_counts=True)
+    return found, counts.astype(np.float64)
 
 
 def _continued(above: Keys, keys: Keys, counts: Reals) -> Reals:
@@ -175,18 +267,6 @@ def _continued(above: Keys, keys: Keys, counts: Reals) -> Reals:
 def _discount(counts: Reals) -> float:
     once, twice = int(np.count_nonzero(counts == 1)), int(np.count_nonzero(counts == 2))
     return float(np.clip(once / max(once + 2 * twice, 1), 0.3, 0.9))
-
-
-def _interpolated(keys: Keys, counts: Reals, lower_keys: Keys, lower: Reals) -> Reals:
-    """Smoothed probabilities of n-grams, given those of their endings."""
-    contexts, where = np.unique(keys >> _BITS, return_inverse=True)
-    discount = _discount(counts)
-    totals = np.bincount(where, counts, len(contexts))
-    left = np.bincount(where, np.minimum(counts, discount), len(contexts)) / totals
-    endings = keys & (_MASK if lower_keys[-1] <= _MASK else _MASK << _BITS | _MASK)
-    return (
-        np.maximum(counts - discount, 0) / totals[where] + left[where] * lower[_places(lower_keys, endings)]
-    )
 
 
 def _largest(values: Reals, most: int) -> NDArray[np.int64]:

@@ -17,15 +17,19 @@ from training.retrieval.opentext import DIALOGUES, DOCUMENTS, QUESTIONS
 from training.voice import spoken
 from training.voice.lexicon import Dictionary
 
+# Books that tell and explain, for English that is not about help.
+_BOOKS = (
+    "openstax_psychology", "openstax_introduction_sociology", "openstax_writing_guide", "openstax_american_government",
+    "openstax_entrepreneurship", "openstax_introduction_business", "openstax_principles_marketing",
+)  # fmt: skip
 COMPOSER_DATA = Path(__file__).parents[1] / "composer" / "data"
 INTENTS = ("banking77.train", "clinc150.train", "hwu64.train")
-# How often a sentence of each source counts; chosen by hand, not yet tuned.
-WEIGHTS = {
+# How often a sentence of each source counts when words are chosen for the vocabulary.
+_WEIGHTS = {
     "questions": 8, "replies": 2, "passages": 2, "intents": 3, "customers": 2, "agents": 1, "documents": 1,
-    "sayings": 1, "people": 1,
+    "books": 1, "sayings": 1, "people": 1,
 }  # fmt: skip
 SAYINGS = 60_000
-DOCUMENT_SENTENCES = 250_000
 _LONGEST = 30  # words
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+|;\s|:\s")
 _NOT_PROSE = re.compile(r"[|<>{}_\\]|\d{5,}.*\d{5,}")
@@ -102,25 +106,16 @@ def sentences(material: Path, human: Sequence[str], seed: int) -> Iterator[Sente
     for name in QUESTIONS:
         for record in _records(material / "text", name):
             yield from _spoken("agents", [record["title"], record["text"]])
-    yield from _documents(material / "text", seed)
+    for source, listed in (("documents", DOCUMENTS), ("books", _BOOKS)):
+        for name in listed:
+            for record in _records(material / "text", name):
+                pieces = [piece for piece in _SENTENCE.split(record["text"]) if 15 < len(piece) < 200]
+                yield from _spoken(source, pieces)
     sayings = spoken.Sayings(random.Random(seed), NAMES, products(businesses))
     for _ in range(SAYINGS):
         yield from _spoken("sayings", [sayings.sentence()])
     for text in human:
         yield Sentence("people", tuple(text.split()))
-
-
-def _documents(folder: Path, seed: int) -> Iterator[Sentence]:
-    rng = random.Random(seed)
-    found = [
-        piece
-        for name in DOCUMENTS
-        for record in _records(folder, name)
-        for piece in _SENTENCE.split(record["text"])
-        if 15 < len(piece) < 200
-    ]
-    for piece in rng.sample(found, min(DOCUMENT_SENTENCES, len(found))):
-        yield from _spoken("documents", [piece])
 
 
 def _spoken(source: str, texts: Sequence[str]) -> Iterator[Sentence]:
@@ -152,7 +147,7 @@ def vocabulary(
     written: Counter[str] = Counter()
     every: Counter[str] = Counter()
     for sentence in found:
-        every.update(dict.fromkeys(sentence.words, WEIGHTS[sentence.source]))
+        every.update(dict.fromkeys(sentence.words, _WEIGHTS[sentence.source]))
         if sentence.source in ("questions", "replies", "passages", "sayings"):
             shop.update(sentence.words)
         if sentence.source in ("replies", "passages"):

@@ -14,7 +14,7 @@ import av
 FOLDER = Path(__file__).parent
 RATE_HZ = 16_000
 SENTENCES = {
-    "return_sofa": ("rms", "how long can I return a sofa"),
+    "return_sofa": ("rms", "how long can I return the sofa"),
     "where_order": ("rms", "where is my order"),
     "skerry_table": ("rms", "what does the skerry coffee table cost"),
     "cancel_order": ("slt", "can I cancel my order"),
