@@ -316,7 +316,7 @@ check('screen readers find names, roles and the finished reply', async ({ server
     'heading "Ottermoor"',
     'log "Conversation"',
     'textbox "Your message"',
-    'button "Send" [disabled]',
+    'button "Speak"',
   ]) {
     assert(tree.includes(line), `the accessibility tree lacks ${line}:\n${tree}`)
   }
