@@ -103,8 +103,8 @@ expected.
 Recorded people (a speaker is either trained on or tested on):
 {people}
 
-`asterisk_en` is share-alike: a model trained on it may carry that obligation; leave it out in `human.py` to be
-free of it.
+`asterisk_en` is share-alike, so these weights are passed on under CC BY-SA 4.0; leave it out in `human.py` to be
+free of that.
 
 Synthetic voices (held out for the tests: {held_out}):
 {voices}
