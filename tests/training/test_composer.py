@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+from tokenizers.models import BPE
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from assistant.backends.composer_model import ComposerConfig, ComposerForCausalLM
-from training.composer import augment, tokenizer
+from training.composer import augment, layers, network, tokenizer
 from training.composer.corpus import Business, Example, Passage
 from training.composer.decode import greedy
 from training.composer.encoding import Encoder, Task
-from training.composer.network import Sample, loss_sum, prefix_mask
+from training.composer.network import Sample, distillation_sum, loss_sum
 
 PASSAGES = (
     Passage(
@@ -41,29 +42,94 @@ COMMON = frozenset("shed opening old street may order deposit keys what the writ
 )
 
 
+TEXTS = [f" {p.title}: {p.text}" for p in PASSAGES]
+
+
 @pytest.fixture(scope="module")
-def small() -> PreTrainedTokenizerFast:
-    """A tokenizer of few words."""
-    return tokenizer.learn([f" {p.title}: {p.text}" for p in PASSAGES] * 3, size=400)
+def published() -> PreTrainedTokenizerFast:
+    """A byte-level BPE with the marks of the published one."""
+    backend = Tokenizer(BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(TEXTS * 3, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=backend)
+
+
+@pytest.fixture(scope="module")
+def small(published: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """What is left of it when some tokens go."""
+    return tokenizer.reduce(published, [(text, 1) for text in TEXTS], size=330)
+
+
+def llama(vocabulary: int, layers: int = 2) -> LlamaForCausalLM:
+    """A tiny random network."""
+    torch.manual_seed(5)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        initializer_range=0.3,
+        tie_word_embeddings=True,
+    )
+    return LlamaForCausalLM(config).eval()
 
 
 @pytest.fixture
-def network(small: PreTrainedTokenizerFast) -> ComposerForCausalLM:
-    """A tiny random network of the composer's kind."""
-    torch.manual_seed(5)
-    config = ComposerConfig(
-        copy_size=16,
-        vocab_size=len(small),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=640,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        attn_implementation="products",
-    )
-    return ComposerForCausalLM(config).eval()
+def model(small: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A tiny network of the tokenizer's size."""
+    return llama(len(small))
+
+
+def test_reduced_tokenizer_keeps_text_and_the_tokens_used_most(
+    published: PreTrainedTokenizerFast, small: PreTrainedTokenizerFast
+) -> None:
+    """Everything can still be written; every token but marks and citations is one of the published."""
+    assert len(small) == 330 < len(published) + 14
+    for text in (*TEXTS, " Wie schön! 退货 €39"):
+        assert small.decode(small(text)["input_ids"]) == text
+    names = set(small.get_vocab()) - set(tokenizer.SPECIAL) - set(tokenizer.CITATIONS)
+    assert names < set(published.get_vocab())
+    assert len(small(TEXTS[1])["input_ids"]) < len(TEXTS[1]) * 0.7
+
+
+def test_network_with_fewer_tokens_says_the_same_about_those_kept(
+    published: PreTrainedTokenizerFast, small: PreTrainedTokenizerFast
+) -> None:
+    """Logits of the tokens kept are those of the whole network."""
+    whole = llama(len(published))
+    text = [name for name in small.tokenize(TEXTS[0]) if name in published.get_vocab()]
+    before = whole(torch.tensor([published.convert_tokens_to_ids(text)])).logits[0, -1]
+    reduced = network.with_vocabulary(whole, published, small)
+    after = reduced(torch.tensor([small.convert_tokens_to_ids(text)])).logits[0, -1]
+    kept = [name for name in small.get_vocab() if name in published.get_vocab()]
+    theirs, ours = before[published.convert_tokens_to_ids(kept)], after[small.convert_tokens_to_ids(kept)]
+    assert torch.allclose(theirs, ours, atol=1e-5)
+    assert reduced.config.vocab_size == len(small)
+
+
+def test_layers_that_do_nothing_are_taken_out_first(small: PreTrainedTokenizerFast) -> None:
+    """Of five layers, two of which add nothing, three stay; the network is given back whole."""
+    five = llama(len(small), layers=5)
+    for idle in (1, 3):
+        five.model.layers[idle].self_attn.o_proj.weight.data.zero_()
+        five.model.layers[idle].mlp.down_proj.weight.data.zero_()
+    five.requires_grad_(False)
+    ids = tuple(five(torch.tensor([[7]])).logits[0, -1].topk(20).indices.tolist())
+    kept = layers.choose(five, [Sample((7,), ids)], 3, lambda _: None)
+    assert len(five.model.layers) == 5
+    whole = float(loss_sum(five, [Sample((7,), ids)]))
+    without = network.with_layers(five, [0, 2, 4])
+    assert float(loss_sum(without, [Sample((7,), ids)])) == pytest.approx(whole, rel=1e-5)
+    assert len(kept) == 3
 
 
 def test_prompt_is_what_the_chat_template_renders(small: PreTrainedTokenizerFast) -> None:
@@ -95,28 +161,43 @@ def test_digits_are_tokens_of_their_own(small: PreTrainedTokenizerFast) -> None:
     assert [t for t in small.tokenize(" LW-20418") if t.isdigit()] == list("20418")
 
 
-def test_mask_lets_the_prompt_see_itself_and_the_reply_only_what_is_before() -> None:
-    """Row 0 has a prompt of 2 in 4 tokens, row 1 a prompt of 1 in 3."""
-    seen = (prefix_mask([2, 1], [4, 3])[:, 0] == 0).int().tolist()
-    assert seen[0] == [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
-    assert seen[1][:3] == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]]
-
-
-def test_padding_changes_no_loss(network: ComposerForCausalLM) -> None:
+def test_padding_changes_no_loss(model: LlamaForCausalLM) -> None:
     """A short sample costs the same alone as beside a long one."""
     short, long = Sample((6, 7, 8), (9, 10)), Sample(tuple(range(6, 60)), (11, 12, 13))
-    apart = sum(float(loss_sum(network, [sample], 0.0).detach()) for sample in (short, long))
-    assert float(loss_sum(network, [short, long], 0.0).detach()) == pytest.approx(apart, rel=1e-5)
+    apart = sum(float(loss_sum(model, [sample]).detach()) for sample in (short, long))
+    assert float(loss_sum(model, [short, long]).detach()) == pytest.approx(apart, rel=1e-5)
 
 
-def test_greedy_replies_are_those_of_the_training_mask(network: ComposerForCausalLM) -> None:
-    """Decoding with the cache, left-padded in a batch, chooses what the whole sequence under the mask would."""
+def test_loss_is_of_the_reply_given_the_prompt(model: LlamaForCausalLM) -> None:
+    """The same as by the library's own labels."""
+    sample = Sample((6, 7, 8), (9, 10, 4))
+    ids = torch.tensor([sample.prompt + sample.reply])
+    labels = ids.clone()
+    labels[0, :3] = -100
+    theirs = float(model(input_ids=ids, labels=labels).loss.detach()) * 3
+    assert float(loss_sum(model, [sample]).detach()) == pytest.approx(theirs, rel=1e-5)
+
+
+def test_distillation_costs_least_where_the_teacher_is_right(model: LlamaForCausalLM) -> None:
+    """A network that is its own teacher has its loss and the entropy, half each; another has more."""
+    sample = Sample((6,), (7, 8, 9))
+    logs = torch.log_softmax(model(torch.tensor([[6, 7, 8]])).logits[0].detach(), -1)
+    entropy = float(-(logs.exp() * logs).sum())
+    plain = float(loss_sum(model, [sample]).detach())
+    own = float(distillation_sum(model, model, [sample]).detach())
+    assert own == pytest.approx(0.5 * plain + 0.5 * entropy, rel=1e-4)
+    torch.manual_seed(6)
+    other = LlamaForCausalLM(model.config).eval()
+    assert float(distillation_sum(model, other, [sample]).detach()) != pytest.approx(own, rel=1e-3)
+
+
+def test_greedy_replies_are_those_without_batch_and_cache(model: LlamaForCausalLM) -> None:
+    """Decoding with the cache, left-padded in a batch, chooses what the whole sequence alone would."""
     prompts = [[6, 7, 8], list(range(20, 60)), [30, 31]]
-    for prompt, reply in zip(prompts, greedy(network, prompts, end=4, most=6), strict=True):
+    for prompt, reply in zip(prompts, greedy(model, prompts, end=4, most=6), strict=True):
+        assert len(reply) > 2
         for length in range(len(reply)):
-            ids = torch.tensor([prompt + reply[:length]])
-            mask = prefix_mask([len(prompt)], [ids.shape[1]])
-            logits = network(ids, attention_mask=mask).logits[0, -1]
+            logits = model(torch.tensor([prompt + reply[:length]])).logits[0, -1]
             assert int(logits.argmax()) == reply[length]
 
 
@@ -146,7 +227,7 @@ def test_citations_of_missing_sources_are_dropped() -> None:
 
 def test_task_longer_than_the_network_gives_no_sample(small: PreTrainedTokenizerFast) -> None:
     """Nothing is cut off in silence."""
-    task = Task((("Long", "word " * 700),), (), "?", "Yes.")
+    task = Task((("Long", "word " * 1100),), (), "?", "Yes.")
     assert Encoder(small).sample(task) is None
 
 

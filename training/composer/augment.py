@@ -49,7 +49,7 @@ DECLINES = (
     "I'm sorry, that isn't covered in what I know. Shall a colleague get back to you on it?",
 )
 SINGLE = ("answer", "followup", "facts", "upset")
-_COUNT = (1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4)
+_COUNT = (1, 1, 1, 1, 1, 2, 2, 2, 3, 3)
 
 
 @dataclass(frozen=True, slots=True)

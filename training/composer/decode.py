@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, LlamaForCausalLM
 
-from assistant.backends.composer_model import ComposerForCausalLM
 from training.composer.encoding import LONGEST_REPLY
 
 _LOW = -30000.0
@@ -15,7 +14,7 @@ _LOW = -30000.0
 
 @torch.inference_mode()
 def greedy(
-    model: ComposerForCausalLM,
+    model: LlamaForCausalLM,
     prompts: Sequence[Sequence[int]],
     end: int,
     batch: int = 32,
@@ -32,9 +31,7 @@ def greedy(
     return replies
 
 
-def _batch(
-    model: ComposerForCausalLM, prompts: Sequence[Sequence[int]], end: int, most: int
-) -> list[list[int]]:
+def _batch(model: LlamaForCausalLM, prompts: Sequence[Sequence[int]], end: int, most: int) -> list[list[int]]:
     lengths = torch.tensor([len(prompt) for prompt in prompts])
     longest = int(lengths.max())
     ids = torch.zeros(len(prompts), longest, dtype=torch.long)
@@ -46,7 +43,8 @@ def _batch(
     columns = torch.where(real, 0.0, _LOW).to(model.dtype)
     positions = (place[None, :] - padding[:, None]).clamp(min=0)
     cache = DynamicCache()
-    mask = columns[:, None, None, :].expand(-1, 1, longest, -1).contiguous()
+    later = torch.full((longest, longest), _LOW, dtype=model.dtype).triu(1)
+    mask = torch.minimum(columns[:, None, None, :], later)
     out = model(ids, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1)
     replies: list[list[int]] = [[] for _ in prompts]
     running = [True] * len(prompts)

@@ -1,4 +1,4 @@
-"""Fine-tuning on the grounded-reply corpus, each epoch on another variant of each example, beside open text."""
+"""The second stage: the grounded-reply corpus, each epoch on another variant of each example."""
 
 from __future__ import annotations
 
@@ -7,55 +7,58 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from torch import nn
+from transformers import LlamaForCausalLM
 
-from assistant.backends.composer_model import ComposerForCausalLM
 from training.composer.augment import Augmenter, Base
 from training.composer.encoding import Encoder
-from training.composer.network import Sample
-from training.composer.opentext import OpenText
-from training.composer.pretrain import parts_of
+from training.composer.network import Sample, loss_sum
+from training.composer.parts import parts_of
 from training.retrieval.optim import MixedPrecision, Part, train
 
-STEPS = 4000
-BATCH = 32
-RATE = 4e-4
-DROPOUT = 0.0
-SMOOTHING = 0.05
-# Open text to be written beside the examples, so that English goes on being learned: tokens a step, and weight.
-WRITTEN_TOKENS = 3000
-WRITTEN_WEIGHT = 0.5
+STEPS = 1000
+BATCH = 24
+RATE = 5e-4
+
+
+class Examples:
+    """Draws variants of the examples of businesses, as samples."""
+
+    def __init__(self, bases: Sequence[Base], common: Collection[str], encoder: Encoder, seed: int) -> None:
+        self._all = [(base, example) for base in bases for example in base.business.examples]
+        self._augmenter = Augmenter(bases, common)
+        self._encoder = encoder
+        self._seed = seed
+
+    def sample(self, rng: random.Random) -> Sample:
+        """A variant of any example."""
+        while True:
+            base, example = rng.choice(self._all)
+            if sample := self._encoder.sample(self._augmenter.draw(base, example, rng)):
+                return sample
+
+    def batch(self, step: int) -> list[Sample]:
+        """`BATCH` examples, every one once an epoch; one that is too long is left out."""
+        epoch, place = divmod(step * BATCH, len(self._all))
+        order = list(range(len(self._all)))
+        random.Random(f"{self._seed}-order-{epoch}").shuffle(order)
+        rng = random.Random(f"{self._seed}-{step}")
+        chosen = [self._all[order[number % len(order)]] for number in range(place, place + BATCH)]
+        drawn = [self._encoder.sample(self._augmenter.draw(base, example, rng)) for base, example in chosen]
+        return [sample for sample in drawn if sample]
 
 
 def run(
-    model: ComposerForCausalLM,
-    encoder: Encoder,
-    bases: Sequence[Base],
-    common: Collection[str],
-    text: OpenText,
+    model: LlamaForCausalLM,
+    examples: Examples,
     checkpoint: Path,
-    seed: int,
     steps: int,
     log: Callable[[str], None],
 ) -> nn.Module:
     """Train to `steps`, resuming from `checkpoint`. Returns: the float32 model."""
     mixed = MixedPrecision(model, RATE, steps, str(model.device))
-    augmenter = Augmenter(bases, common)
-    examples = [(base, example) for base in bases for example in base.business.examples]
 
     def parts(step: int) -> Sequence[Part]:
-        epoch, place = divmod(step * BATCH, len(examples))
-        order = list(range(len(examples)))
-        random.Random(f"{seed}-order-{epoch}").shuffle(order)
-        rng = random.Random(f"{seed}-{step}")
-        samples = []
-        for number in range(place, place + BATCH):
-            base, example = examples[order[number % len(order)]]
-            sample = encoder.sample(augmenter.draw(base, example, rng))
-            samples += [sample] if sample else []
-        written: list[Sample] = []
-        while sum(map(len, written)) < WRITTEN_TOKENS:
-            written.append(text.writing(rng, encoder))
-        return parts_of(samples, SMOOTHING) + parts_of(written, 0.0, WRITTEN_WEIGHT)
+        return parts_of(examples.batch(step), loss_sum)
 
-    train(mixed, steps, parts, checkpoint, log)
+    train(mixed, steps, parts, checkpoint, log, every=20)
     return mixed.master

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from transformers import PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from assistant.backends.composer_model import ComposerForCausalLM
 from assistant.evaluation.figures import rouge_l, token_f1, ungrounded_values
 from training.composer.augment import Base, numbered, used, without_ids
 from training.composer.decode import greedy
@@ -60,7 +59,7 @@ def tasks(bases: Sequence[Base], seed: int) -> Iterator[tuple[str, str, Task]]:
 
 
 def compose(
-    model: ComposerForCausalLM, tokenizer: PreTrainedTokenizerFast, bases: Sequence[Base], seed: int
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, bases: Sequence[Base], seed: int
 ) -> list[Composed]:
     """Let the model answer every question."""
     encoder = Encoder(tokenizer)
@@ -68,7 +67,7 @@ def compose(
     prompts = [encoder.prompt(task.sources, task.history, task.question) for _, _, task in items]
     replies = greedy(model, prompts, tokenizer.convert_tokens_to_ids(END))
     return [
-        Composed(id_, kind, task, tokenizer.decode(reply).strip())
+        Composed(id_, kind, task, str(tokenizer.decode(reply)).strip())
         for (id_, kind, task), reply in zip(items, replies, strict=True)
     ]
 

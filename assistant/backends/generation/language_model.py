@@ -16,7 +16,6 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-import assistant.backends.composer_model  # noqa: F401 - makes the project's own architecture known
 from assistant.backends.generation.slot_cache import SlotCache
 from assistant.backends.weights import folder_digest, model_folder
 from assistant.errors import BackendError, ConfigError
@@ -54,7 +53,6 @@ class LanguageModel:
         self._tokenizer = tokenizer
         self.identity = name
         self.columns = min(columns, _own_limit(model.config, name))
-        self._prefix = bool(getattr(model.config, "prefix_lm", False))
         self.marks_sentences = bool(getattr(model.config, "marked_sentences", False))
         self._dtype: torch.dtype = model.dtype
         self._low = torch.finfo(self._dtype).min
@@ -165,7 +163,7 @@ class LanguageModel:
     def slots(self, rows: int) -> SlotCache:
         """Memory for so many replies at a time."""
         config = self._model.config.get_text_config()
-        return SlotCache(getattr(config, "cache_layers", config.num_hidden_layers), rows, self.columns)
+        return SlotCache(config.num_hidden_layers, rows, self.columns)
 
     @torch.inference_mode()
     def read(self, cache: SlotCache, row: int, ids: Sequence[int]) -> Tensor:
@@ -174,10 +172,7 @@ class LanguageModel:
         cache.begin_prompt(row)
         count = len(ids)
         place = torch.arange(count)
-        if self._prefix:  # every token of the prompt sees the whole prompt, as in training
-            mask = torch.zeros(1, 1, count, count, dtype=self._dtype)
-        else:
-            mask = torch.where(place[None, :] <= place[:, None], 0.0, self._low).to(self._dtype)[None, None]
+        mask = torch.where(place[None, :] <= place[:, None], 0.0, self._low).to(self._dtype)[None, None]
         logits = self._forward(cache, torch.tensor([list(ids)]), mask, place[None])
         cache.grew([row], count)
         return logits[0]
@@ -223,12 +218,9 @@ class LanguageModel:
         cache = self.slots(2)
         try:
             for row, ids in enumerate((long, short)):
-                self.read(cache, row, ids[:-1] if not self._prefix else ids)
-            added = [usable[3], usable[4]] if self._prefix else [long[-1], short[-1]]
-            batched = self.step(cache, added)
-            plain = torch.stack(
-                [self._plain(ids, new) for ids, new in zip((long, short), added, strict=True)]
-            )
+                self.read(cache, row, ids[:-1])
+            batched = self.step(cache, [long[-1], short[-1]])
+            plain = torch.stack([self._plain(ids) for ids in (long, short)])
         except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise ConfigError(
                 f"composer {self.identity}: its architecture cannot be served: {error}"
@@ -241,17 +233,10 @@ class LanguageModel:
             )
 
     @torch.inference_mode()
-    def _plain(self, ids: Sequence[int], new: int) -> Tensor:
-        """Logits after `new` without any cache, by the model's own masking where it has one."""
-        whole = torch.tensor([[*ids, new] if self._prefix else list(ids)])
-        mask = None
-        if self._prefix:
-            count = len(ids)
-            mask = torch.zeros(1, 1, count + 1, count + 1, dtype=self._dtype)
-            mask[:, :, :count, count] = self._low
-        logits: Tensor = (
-            self._model(input_ids=whole, attention_mask=mask, use_cache=False).logits[0, -1].float()
-        )
+    def _plain(self, ids: Sequence[int]) -> Tensor:
+        """Logits behind the ids without any cache, by the model's own masking."""
+        output = self._model(input_ids=torch.tensor([list(ids)]), use_cache=False)
+        logits: Tensor = output.logits[0, -1].float()
         logits[self._hidden] = -torch.inf
         return logits
 

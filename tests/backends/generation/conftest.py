@@ -8,9 +8,8 @@ import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
-from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from assistant.backends.composer_model import ComposerConfig, ComposerForCausalLM
 from assistant.protocols import GenerationRequest, Quote
 from assistant.records import Message, Role, Source
 
@@ -71,27 +70,25 @@ def make_tokenizer(template: str) -> PreTrainedTokenizerFast:
 
 
 def save_model(kind: str, folder: Path, positions: int = 1024) -> Path:
-    """A tiny model of a kind with its tokenizer: the project's "composer", "bert" (a prefix model, too), "llama"."""
+    """A tiny model of a kind with its tokenizer: like the project's "composer", "gpt2" (learned positions), "llama"."""
     torch.manual_seed(3)
     tokenizer = make_tokenizer(SYSTEM_TEMPLATE if kind == "llama" else DOCUMENTS_TEMPLATE)
     common = {
         "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "intermediate_size": 64,
-        "max_position_embeddings": positions,
         "initializer_range": 0.4,
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": None,
     }
-    model: ComposerForCausalLM | BertLMHeadModel | LlamaForCausalLM
-    if kind == "composer":
-        model = ComposerForCausalLM(ComposerConfig(copy_size=16, num_attention_heads=4, **common))
-    elif kind == "bert":
-        model = BertLMHeadModel(BertConfig(num_attention_heads=4, is_decoder=True, prefix_lm=True, **common))
+    model: GPT2LMHeadModel | LlamaForCausalLM
+    if kind == "gpt2":
+        model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=positions, **common))
     else:
-        model = LlamaForCausalLM(LlamaConfig(num_attention_heads=4, num_key_value_heads=2, **common))
+        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "num_attention_heads": 4}
+        config = LlamaConfig(num_key_value_heads=2, max_position_embeddings=positions, **sizes, **common)
+        if kind == "composer":
+            config.marked_sentences = True
+        model = LlamaForCausalLM(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -100,4 +97,4 @@ def save_model(kind: str, folder: Path, positions: int = 1024) -> Path:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of the tiny models, by kind."""
-    return {kind: save_model(kind, tmp_path_factory.mktemp(kind)) for kind in ("composer", "bert", "llama")}
+    return {kind: save_model(kind, tmp_path_factory.mktemp(kind)) for kind in ("composer", "gpt2", "llama")}

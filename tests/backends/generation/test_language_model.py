@@ -31,13 +31,13 @@ from tests.backends.generation.conftest import SYSTEM_TEMPLATE, make_tokenizer, 
 
 def test_own_limit_of_the_model_counts(models: dict[str, Path]) -> None:
     """The setting can only make the context smaller."""
-    assert load_language_model(str(models["bert"]), dtype="float32").columns == 1024
-    assert load_language_model(str(models["bert"]), dtype="float32", columns=300).columns == 300
+    assert load_language_model(str(models["gpt2"]), dtype="float32").columns == 1024
+    assert load_language_model(str(models["gpt2"]), dtype="float32", columns=300).columns == 300
 
 
 def test_template_tells_how_it_takes_sources(models: dict[str, Path]) -> None:
     """Documents of its own, or a system message."""
-    documents = load_language_model(str(models["bert"]), dtype="float32")
+    documents = load_language_model(str(models["gpt2"]), dtype="float32")
     system = load_language_model(str(models["llama"]), dtype="float32")
     assert (documents.takes_documents, documents.takes_system) == (True, False)
     assert (system.takes_documents, system.takes_system) == (False, True)
@@ -45,7 +45,7 @@ def test_template_tells_how_it_takes_sources(models: dict[str, Path]) -> None:
 
 def test_bfloat16_is_served_too(models: dict[str, Path]) -> None:
     """The check of batched against plain passes allows for rounding."""
-    assert "/bfloat16/" in load_language_model(str(models["bert"]), dtype="bfloat16").identity
+    assert "/bfloat16/" in load_language_model(str(models["gpt2"]), dtype="bfloat16").identity
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:

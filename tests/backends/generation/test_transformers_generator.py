@@ -26,7 +26,7 @@ from assistant.protocols import GenerationReport, GenerationRequest, Prompt
 from assistant.records import Message, Role
 from tests.backends.generation.conftest import MARKS, REQUEST
 
-KINDS = ("composer", "bert", "llama")
+KINDS = ("composer", "gpt2", "llama")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -83,8 +83,6 @@ def by_library(model: LanguageModel, ids: list[int], most: int) -> list[int]:
     while len(text) - len(ids) < most:
         count = len(text)
         seen = torch.arange(count)[None, :] <= torch.arange(count)[:, None]
-        if model.takes_documents:  # the prefix language model
-            seen = seen | (torch.arange(count) < len(ids))[None, :]
         mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)[None, None]
         logits = network(input_ids=torch.tensor([text]), attention_mask=mask, use_cache=False).logits[0, -1]
         logits[model._hidden] = -torch.inf
@@ -115,15 +113,6 @@ def test_replies_of_a_batch_are_those_of_each_alone(model: LanguageModel) -> Non
     assert len({tuple(reply) for reply in replies}) > 8, (
         "the model says the same to everything: the test is blind"
     )
-
-
-def test_prompt_is_read_both_ways_by_a_prefix_model_only(model: LanguageModel) -> None:
-    """The first row's keys depend on the last token of the prompt, or do not."""
-    cache = model.slots(2)
-    model.read(cache, 0, [10, 20, 30])
-    model.read(cache, 1, [10, 20, 31])
-    keys = cache._slots[1].written()[0]
-    assert torch.equal(keys[0, :, 0], keys[1, :, 0]) is not model.takes_documents
 
 
 def test_sixteen_threads_get_the_replies_of_one(model: LanguageModel) -> None:
@@ -454,6 +443,6 @@ def test_prompt_with_control_tokens_is_never_read(model: LanguageModel) -> None:
 
 def test_template_that_refuses_is_a_typed_error(models: dict[str, Path]) -> None:
     """The documents' template knows no system message."""
-    model = load_language_model(str(models["bert"]), dtype="float32")
+    model = load_language_model(str(models["gpt2"]), dtype="float32")
     with pytest.raises(BackendError, match="template refuses"):
         model.encode(Prompt((("system", "be kind"), ("user", "hello"))))
