@@ -61,7 +61,7 @@ from assistant.records import (
     TurnResult,
     TurnStatus,
 )
-from assistant.retrieval.search import PassageSearch
+from assistant.retrieval.search import PassageSearch, ScoredSentences
 from assistant.text import normalise
 from assistant.understanding.followup import points_back, resolve
 from assistant.understanding.intents import IntentModel, close_calls
@@ -392,7 +392,13 @@ class Engine:
         if decision.kind is DecisionKind.ANSWER:
             read = self._read(decision, retrieval)
             sources = tuple(as_source(item) for item in read)
-            found = [base.search.sentence_scores(item.passage.id, vector, query) for item in read]
+            found = base.search.sentence_scores(
+                [item.passage.id for item in read],
+                vector,
+                query,
+                question=state.question if chosen else meant,
+                history=request.history,
+            )
             quotes = tuple(_quotes(found[: len(decision.passages)]))
             if self._generator.generative:
                 hints = tuple(_hints(found))
@@ -649,18 +655,15 @@ def _failed(plan: _Plan | None, state: DialogueState, text: str, code: str, seco
     )
 
 
-_Scored = tuple[list[str], list[tuple[float, float, float]]]  # sentences of a passage, and the scores of each
-
-
-def _quotes(passages: Sequence[_Scored]) -> Iterator[Quote]:
+def _quotes(passages: Sequence[ScoredSentences]) -> Iterator[Quote]:
     """The sentences to quote, with their source's number."""
     for number, (sentences, scores) in enumerate(passages, 1):
         for position in choose_sentences(sentences, [SentenceScores(*score) for score in scores]):
             yield Quote(number, sentences[position])
 
 
-def _hints(passages: Sequence[_Scored]) -> Iterator[Quote]:
+def _hints(passages: Sequence[ScoredSentences]) -> Iterator[Quote]:
     """The sentences that a composer should look at first, with their source's number."""
-    totals = [[alone + titled for alone, titled, _ in scores] for _, scores in passages]
+    totals = [[SentenceScores(*score).bearing for score in scores] for _, scores in passages]
     for source, position in choose_hints(totals):
         yield Quote(source + 1, passages[source][0][position])

@@ -64,6 +64,26 @@ class Reranker(Protocol):
         """
 
 
+class SentenceSelector(Protocol):
+    """A model that reads the question and a passage together and tells which sentences answer."""
+
+    @property
+    def identity(self) -> str:
+        """Name and weights hash."""
+
+    def score(
+        self, question: str, history: Sequence[Message], passages: Sequence[tuple[str, Sequence[str]]]
+    ) -> list[NDArray[np.float32]]:
+        """Score sentences against a question.
+
+        `passages` holds (title, sentences in order) of each.
+
+        Returns: for each passage float32 logits, shape (sentences,); 0 is as likely as "no sentence answers".
+        Raises: BackendError: the model cannot run.
+        Blocking: call from an executor. Safe from several threads.
+        """
+
+
 class VectorIndex(Protocol):
     """Exact or approximate inner-product search over an immutable set of vectors."""
 

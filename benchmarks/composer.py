@@ -28,7 +28,7 @@ from assistant.composition.quoting import SentenceScores, choose_hints, choose_s
 from assistant.config import Settings
 from assistant.evaluation.figures import percentile
 from assistant.protocols import GenerationReport, GenerationRequest, Generator, Quote
-from assistant.records import Message, Role, Source
+from assistant.records import Message, PassageId, Role, Source
 from assistant.text import sentences
 from training.composer import corpus, measure
 from training.composer.augment import Base
@@ -84,8 +84,14 @@ def _prepare(engine: LiveEngine, base: Base) -> Iterator[Item]:
         asked = " ".join([*(text for role, text in task.history if kind == "followup"), task.question])
         vector = engine.embedder.embed([asked])[0]
         quotes = []
-        scored = [engine.base.search.sentence_scores(passage.id, vector, asked) for passage in shown]
-        hints = choose_hints([[alone + titled for alone, titled, _ in scores] for _, scores in scored])
+        scored = engine.base.search.sentence_scores(
+            [PassageId(passage.id) for passage in shown],
+            vector,
+            asked,
+            question=task.question,
+            history=history,
+        )
+        hints = choose_hints([[SentenceScores(*score).bearing for score in scores] for _, scores in scored])
         for number, (passage, (texts, scores)) in enumerate(zip(shown, scored, strict=True), start=1):
             chosen = choose_sentences(texts, [SentenceScores(*score) for score in scores])
             quotes += [

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from assistant.backends.weights import builtin_folder, digest
 from assistant.errors import BackendError, ConfigError
 from assistant.protocols import Vectors
+from assistant.records import Message, Role
 
 CLS, SEP = 101, 102
 QUERY_TOKENS = 64
 PASSAGE_TOKENS = 128
+_HISTORY_MESSAGES = 4
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
 
 
@@ -49,6 +51,20 @@ class WordPieces:
         """Token ids of each text."""
         found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in found]
+
+
+def query_ids(pieces: WordPieces, question: str, history: Sequence[Message]) -> list[int]:
+    """Ids of a question, with as much of the end of the history's last messages before it as fits."""
+    if not history:
+        return pieces.ids([question])[0][:QUERY_TOKENS]
+    said = " ".join(
+        f"{'customer' if message.role is Role.CUSTOMER else 'agent'}: {message.text}"
+        for message in history[-_HISTORY_MESSAGES:]
+    )
+    before, asked = pieces.ids([said, f"question: {question}"])
+    asked = asked[:QUERY_TOKENS]
+    room = QUERY_TOKENS - len(asked)
+    return (before[-room:] if room else []) + asked
 
 
 class OnnxBody:

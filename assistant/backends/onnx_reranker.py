@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.backends.onnx_body import CLS, PASSAGE_TOKENS, QUERY_TOKENS, SEP, OnnxBody, Row
+from assistant.backends.onnx_body import CLS, PASSAGE_TOKENS, SEP, OnnxBody, Row, query_ids
 from assistant.backends.weights import BUILTIN_NAME
-from assistant.records import Message, Passage, Role
-
-_HISTORY_MESSAGES = 4
+from assistant.records import Message, Passage
 
 
 class OnnxReranker:
@@ -44,23 +42,10 @@ class OnnxReranker:
         """See `Reranker.score`. Reads the last messages of the history as far as they fit."""
         if not passages:
             return np.zeros(0, np.float32)
-        query = self._query(question, history)
+        query = query_ids(self._body.pieces, question, history)
         texts = [f"{passage.title}. {passage.text}" for passage in passages]
         rows = (
             Row([CLS, *query, SEP, *ids[:PASSAGE_TOKENS], SEP], len(query) + 2)
             for ids in self._body.pieces.ids(texts)
         )
         return np.array(list(self._pool.map(self._body.run, rows)), np.float32).reshape(len(passages))
-
-    def _query(self, question: str, history: Sequence[Message]) -> list[int]:
-        """Ids of the question, with as much of the history's end before it as fits."""
-        if not history:
-            return self._body.pieces.ids([question])[0][:QUERY_TOKENS]
-        said = " ".join(
-            f"{'customer' if message.role is Role.CUSTOMER else 'agent'}: {message.text}"
-            for message in history[-_HISTORY_MESSAGES:]
-        )
-        before, asked = self._body.pieces.ids([said, f"question: {question}"])
-        asked = asked[:QUERY_TOKENS]
-        room = QUERY_TOKENS - len(asked)
-        return (before[-room:] if room else []) + asked

@@ -1,8 +1,7 @@
 """Which sentences of a passage answer the question. Pure.
 
-Measured on 4,002 corpus questions with one right passage: the best sentence by this score gives token-F1 0.454
-against the written reply, up to two within 0.2 of the best 0.474, the whole passage 0.33.
-See docs/decisions/2026-11-21-untrained-fusion.md.
+Vectors and words find them; a model that reads question and passage together joins in, where there is one. Weights
+and margins: docs/decisions/2026-11-22-sentence-selector.md.
 """
 
 from __future__ import annotations
@@ -12,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _LEXICAL_WEIGHT = 0.4
-_NEAR_BEST = 0.2  # a second sentence is quoted when its score is this close to the best one's
+_READ_WEIGHT = 0.1
+_LOGITS = 3.0  # of the reading model, to one of the sum of cosines
+_NEAR_BEST = 0.3  # a second sentence is quoted when its score is this close to the best one's
 _MOST = 2
+_AS_GOOD = 0.08  # one more is quoted when nothing but chance would leave it out
 _MOST_HINTS = 3
 _NEAR_HINT = 0.35
 _LEANS_BACK = re.compile(
@@ -25,16 +27,34 @@ _LEANS_BACK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SentenceScores:
-    """Scores of one sentence against the question: cosine alone, cosine behind its title, BM25 (0..1)."""
+    """Scores of one sentence against the question.
+
+    Attributes:
+        alone: cosine.
+        titled: cosine behind its title.
+        lexical: BM25, 0..1.
+        read: logit of the model that reads question and passage together; None without one.
+    """
 
     alone: float
     titled: float
     lexical: float
+    read: float | None = None
 
     @property
     def total(self) -> float:
-        """The score that ranks sentences."""
-        return self.alone + self.titled + _LEXICAL_WEIGHT * self.lexical
+        """The score that ranks sentences to be quoted."""
+        return (
+            self.alone
+            + self.titled
+            + _LEXICAL_WEIGHT * self.lexical
+            + (_READ_WEIGHT * self.read if self.read is not None else 0.0)
+        )
+
+    @property
+    def bearing(self) -> float:
+        """The score that ranks sentences for a composer: the reading model's alone, where there is one."""
+        return self.alone + self.titled if self.read is None else self.read / _LOGITS
 
 
 def choose_sentences(
@@ -56,6 +76,7 @@ def choose_sentences(
     order = sorted(range(len(sentences)), key=lambda position: -scores[position].total)
     best = scores[order[0]].total
     chosen = {position for position in order[:most] if scores[position].total >= best - _NEAR_BEST}
+    chosen |= {position for position in order[most : most + 1] if scores[position].total >= best - _AS_GOOD}
     for position in sorted(chosen):
         if position and position - 1 not in chosen and _LEANS_BACK.match(sentences[position]):
             chosen.add(position - 1)
@@ -66,7 +87,7 @@ def choose_hints(totals: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
     """Choose the sentences of all sources that bear on the question most, for a composer to look at first.
 
     Args:
-        totals: score of each sentence, by source; higher is nearer to the question.
+        totals: how much each sentence bears on the question, by source.
 
     Returns: (position of the source, position of the sentence), the nearest first, at most three.
     """

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.protocols import Reranker, VectorIndex, Vectors
+from assistant.protocols import Reranker, SentenceSelector, VectorIndex, Vectors
 from assistant.records import Message, Passage, PassageId, Retrieval, ScoredPassage, Unit, UnitKind
 from assistant.retrieval.calibration import Calibration
 from assistant.retrieval.lexical import LexicalIndex
@@ -19,6 +19,8 @@ from assistant.retrieval.units import passage_sentences
 _DENSE_UNITS = 96  # nearest units looked at: about 20 passages, as a passage has a handful near each other
 _LEXICAL_PASSAGES = 10
 _RESULTS = 10
+
+ScoredSentences = tuple[list[str], list[tuple[float, float, float, float | None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class PassageSearch:
         calibration: Calibration,
         fusion: Fusion | None = None,
         reranker: Reranker | None = None,
+        selector: SentenceSelector | None = None,
         language: str = "en",
         common_words: Sequence[str] = (),
     ) -> None:
@@ -112,6 +115,7 @@ class PassageSearch:
             calibration: from scores to a probability, for this base.
             fusion: weights of the scores.
             reranker: cross-encoder for the first candidates; None leaves the fused order.
+            selector: reads sentences with the question; None leaves them to vectors and words.
             language: of the passages; decides on stemming.
             common_words: of the language, in lower case, the most frequent first; mistyped words are corrected with
                 these and the base's own (spelling.py), without any nothing is corrected.
@@ -122,6 +126,7 @@ class PassageSearch:
         self._calibration = calibration
         self._fusion = fusion or Fusion()
         self._reranker = reranker
+        self._selector = selector
         self._owner = np.array([unit.passage for unit in units], np.int64)
         self._kinds = np.array([unit.kind.value for unit in units])
         self._starts = np.searchsorted(self._owner, np.arange(len(self._passages) + 1))
@@ -177,22 +182,43 @@ class PassageSearch:
         return replace(retrieval, ranked=(*retrieval.ranked, item))
 
     def sentence_scores(
-        self, wanted: PassageId, vector: NDArray[np.float32], query: str
-    ) -> tuple[list[str], list[tuple[float, float, float]]]:
-        """The sentences of a passage with their scores against a query.
+        self,
+        wanted: Sequence[PassageId],
+        vector: NDArray[np.float32],
+        query: str,
+        *,
+        question: str,
+        history: Sequence[Message] = (),
+    ) -> list[ScoredSentences]:
+        """The sentences of passages with their scores against a question.
 
-        Returns: sentences in order; for each (cosine alone, cosine behind the title, BM25 scaled to 0..1 among
-        the passage's sentences).
+        Args:
+            wanted: passages.
+            vector: of the query.
+            query: the question with what it takes from the conversation, for the words.
+            question: as it was asked, for the selector.
+            history: conversation before it.
+
+        Returns: for each passage its sentences in order, and for each of them (cosine alone, cosine behind the
+            title, BM25 scaled to 0..1 among the passage's sentences, logit of the selector or None).
         """
-        number = self._number[wanted]
-        start, end = int(self._starts[number]), int(self._starts[number + 1])
-        cosines, kinds = self._vectors[start:end] @ vector, self._kinds[start:end]
-        alone = cosines[kinds == UnitKind.SENTENCE.value]
-        titled = cosines[kinds == UnitKind.TITLED.value]
-        sentences = passage_sentences(self._passages[number])
-        lexical = LexicalIndex(sentences, self._language).scores(query)
-        scores = [(float(a), float(t), float(w)) for a, t, w in zip(alone, titled, lexical, strict=True)]
-        return sentences, scores
+        numbers = [self._number[id_] for id_ in wanted]
+        sentences = [passage_sentences(self._passages[number]) for number in numbers]
+        if self._selector:
+            titles = [self._passages[number].title for number in numbers]
+            logits = self._selector.score(question, history, list(zip(titles, sentences, strict=True)))
+            read: list[list[float | None]] = [found.tolist() for found in logits]
+        else:
+            read = [[None] * len(texts) for texts in sentences]
+        result: list[ScoredSentences] = []
+        for number, texts, own in zip(numbers, sentences, read, strict=True):
+            start, end = int(self._starts[number]), int(self._starts[number + 1])
+            cosines, kinds = self._vectors[start:end] @ vector, self._kinds[start:end]
+            alone = cosines[kinds == UnitKind.SENTENCE.value].tolist()
+            titled = cosines[kinds == UnitKind.TITLED.value].tolist()
+            lexical = LexicalIndex(texts, self._language).scores(query).tolist()
+            result.append((texts, list(zip(alone, titled, lexical, own, strict=True))))
+        return result
 
     def _candidates(
         self, vector: NDArray[np.float32], lexical: NDArray[np.float32], hidden: frozenset[int]

@@ -241,6 +241,8 @@ def _relative_days(lower: str, today: date, past: bool) -> int | None:
         ahead = (next(i for i, day in enumerate(_WEEKDAYS) if day.startswith(name[:3])) - today.weekday()) % 7
         if which == "last" or (past and which is None):
             return ahead - 7
+        if which is None and not ahead:
+            return 7  # who means today says "today"
         # "Next Friday", said on a Monday, is the Friday of the week to come.
         return ahead + 7 if which == "next" and today.weekday() + ahead < 7 else ahead
     if "next week" in lower:

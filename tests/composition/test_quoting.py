@@ -29,9 +29,10 @@ def test_sentence_that_leans_back_brings_the_one_before() -> None:
     assert choose_sentences(SENTENCES, scores(0.1, 0.9, 0.2, 0.2)) == [0, 1]
 
 
-def test_at_most_two_are_chosen() -> None:
+def test_two_are_chosen_and_a_third_only_if_as_good() -> None:
     """Four equally good sentences are not all quoted."""
-    assert choose_sentences(["A b.", "C d.", "E f.", "G h."], scores(1, 1, 1, 1)) == [0, 1]
+    assert choose_sentences(["A b.", "C d.", "E f.", "G h."], scores(1, 1, 1, 1)) == [0, 1, 2]
+    assert choose_sentences(["A b.", "C d.", "E f.", "G h."], scores(1, 0.9, 0.9, 0.9)) == [0, 1]
 
 
 def test_no_sentences_give_no_quotes() -> None:

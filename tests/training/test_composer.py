@@ -35,7 +35,6 @@ BASE = augment.Base(
     Business("shed", PASSAGES, (EXAMPLE,)),
     {"shed-e001": [1, 0, 2]},
     {p.id: [p.text] for p in PASSAGES},
-    {("shed-e001", p.id): [0.5] for p in PASSAGES},
 )
 COMMON = frozenset("shed opening old street may order deposit keys what the write".split()) | set(
     re.findall("[a-z]+", " ".join(augment.DECLINES).lower())

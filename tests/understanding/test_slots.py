@@ -102,6 +102,14 @@ def test_next_weekday_is_that_of_the_week_to_come() -> None:
     assert find_slots("friday", spec, today=monday) == {"day": "2026-11-27"}
 
 
+def test_todays_weekday_is_that_of_next_week() -> None:
+    """Who means today says "today"."""
+    spec = (SlotSpec("day", "date"),)
+    monday = date(2026, 11, 23)
+    assert find_slots("monday please", spec, today=monday) == {"day": "2026-11-30"}
+    assert find_slots("this monday", spec, today=monday) == {"day": "2026-11-23"}
+
+
 @pytest.mark.parametrize(
     ("text", "slot_type", "value"),
     [

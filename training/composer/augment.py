@@ -8,8 +8,6 @@ import string
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from assistant.composition.prompt import marked
-from assistant.composition.quoting import choose_hints
 from training.composer.corpus import Business, Example, Passage
 from training.composer.encoding import Task
 from training.retrieval.noise import augment as misspelt
@@ -49,7 +47,8 @@ DECLINES = (
     "I'm sorry, that isn't covered in what I know. Shall a colleague get back to you on it?",
 )
 SINGLE = ("answer", "followup", "facts", "upset")
-_COUNT = (1, 1, 1, 1, 1, 2, 2, 2, 3, 3)
+_COUNT = (1, 1, 2, 2, 3)
+_COUNT_ALONE = (1, 1, 1, 1, 1, 1, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +58,14 @@ class Base:
     Attributes:
         near: positions of the passages by example id, the nearest to the question first.
         pieces: sentences by passage id.
-        scores: how near each sentence is to the question, by example id and passage id.
     """
 
     business: Business
     near: Mapping[str, Sequence[int]]
     pieces: Mapping[str, Sequence[str]]
-    scores: Mapping[tuple[str, str], Sequence[float]]
 
-    def hinted(self, example: Example, sources: Sequence[Passage]) -> list[Passage]:
-        """The sources with the sentences marked that bear on the question, as the engine marks them."""
-        totals = [self.scores.get((example.id, passage.id), ()) for passage in sources]
-        hints = [(at, self.pieces[sources[at].id][i]) for at, i in choose_hints(totals)]
-        texts = marked([passage.text for passage in sources], hints)
-        return [replace(passage, text=text) for passage, text in zip(sources, texts, strict=True)]
+
+Hint = Callable[[Base, Example, Sequence[Passage], str], list[Passage]]
 
 
 class Augmenter:
@@ -81,34 +74,42 @@ class Augmenter:
     Args:
         bases: the businesses trained on.
         common: lower-case words that are no invented names.
+        hint: the sources with the sentences marked that bear on the question; without it none are.
     """
 
-    def __init__(self, bases: Sequence[Base], common: Collection[str]) -> None:
+    def __init__(self, bases: Sequence[Base], common: Collection[str], hint: Hint | None = None) -> None:
+        self._hint = hint
         self._passages = {
             base.business.name: {passage.id: passage for passage in base.business.passages} for base in bases
         }
         self._all = [passage for base in bases for passage in base.business.passages]
         self._common = common
 
-    def draw(self, base: Base, example: Example, rng: random.Random) -> Task:
-        """One variant."""
+    def draw(self, base: Base, example: Example, rng: random.Random, alone: bool = False) -> Task:
+        """One variant.
+
+        alone: with hardly any other sources than those needed, which makes it short.
+        """
         hidden = example.kind in SINGLE and rng.random() < 0.05
-        sources = self._sources(base, example, hidden, rng)
+        sources = self._sources(base, example, hidden, rng.choice(_COUNT_ALONE if alone else _COUNT), rng)
         history = [(role, without_ids(text)) for role, text in example.history]
         if history and example.kind != "followup" and rng.random() < 0.3:
             history = []
         elif not history and rng.random() < 0.12:
             history = self._earlier(base, example, rng)
         reply = rng.choice(DECLINES) if hidden else example.reply
-        if rng.random() < 0.95:
-            sources = base.hinted(example, sources)
-        task = numbered(sources, history, misspelt(example.question, rng), reply)
+        question = misspelt(example.question, rng)
+        if self._hint and rng.random() < 0.95:
+            sources = self._hint(base, example, sources, question)
+        task = numbered(sources, history, question, reply)
         return self._renamed(task, rng) if rng.random() < 0.6 else task
 
-    def _sources(self, base: Base, example: Example, hidden: bool, rng: random.Random) -> list[Passage]:
+    def _sources(
+        self, base: Base, example: Example, hidden: bool, least: int, rng: random.Random
+    ) -> list[Passage]:
         known = self._passages[base.business.name]
         wanted = [known[i] for i in used(example)]
-        count = max(len(wanted), rng.choice(_COUNT))
+        count = max(len(wanted), least)
         near = [base.business.passages[i] for i in base.near[example.id]]
         others = [passage for passage in near if passage not in wanted]
         if hidden:

@@ -13,6 +13,7 @@ from assistant.evaluation.figures import rouge_l, token_f1, ungrounded_values
 from training.composer.augment import Base, numbered, used, without_ids
 from training.composer.decode import greedy
 from training.composer.encoding import Encoder, Task
+from training.composer.nearest import Hinter
 from training.composer.tokenizer import END
 
 ANSWERED = ("answer", "followup", "multi", "facts", "upset")
@@ -41,6 +42,7 @@ def tasks(bases: Sequence[Base], seed: int) -> Iterator[tuple[str, str, Task]]:
     There are `SOURCES` sources, or as many as the reply needs, the nearest passages beside the right ones, in
     random order; an unanswerable question gets the nearest.
     """
+    hint = Hinter()
     for base in bases:
         known = {passage.id: passage for passage in base.business.passages}
         for example in base.business.examples:
@@ -54,7 +56,7 @@ def tasks(bases: Sequence[Base], seed: int) -> Iterator[tuple[str, str, Task]]:
                     wanted.append(base.business.passages[i])
             random.Random(f"{seed}-{example.id}").shuffle(wanted)
             history = [(role, without_ids(text)) for role, text in example.history]
-            hinted = base.hinted(example, wanted)
+            hinted = hint(base, example, wanted, example.question)
             yield example.id, example.kind, numbered(hinted, history, example.question, example.reply)
 
 

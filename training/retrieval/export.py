@@ -92,9 +92,9 @@ def build(
 
     Args:
         state: the body's weights by name; with head "logit" prefixed "body." and with "dense", "out" and "mix".
-        head: "vector" (mean of the tokens, L2 norm 1; no `types` input) or "logit" (one number, see
-            crossencoder.Reranker).
-        apart: layers from below in which each segment sees only itself (head "logit").
+        head: "vector" (mean of the tokens, L2 norm 1; no `types` input), "logit" (one number, see
+            crossencoder.Reranker) or "tokens" (every token's state, with segments as for "logit").
+        apart: layers from below in which each segment sees only itself (not with head "vector").
         peaks: largest magnitude of each input channel of each product, from `activation_peaks`; without them
             no channel is evened out.
         int8: false writes every product in float32, for comparison.
@@ -158,6 +158,9 @@ def build(
         )
         graph.add("LpNormalization", ["total"], "vector", axis=-1, p=2)
         ends = [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["rows", shape.hidden])]
+    elif head == "tokens":
+        graph.add("Identity", [x], "tokens")
+        ends = [helper.make_tensor_value_info("tokens", TensorProto.FLOAT, ["rows", "places", shape.hidden])]
     else:
         _similarity(graph, x, state)
         ends = [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["rows"])]
@@ -165,7 +168,7 @@ def build(
         helper.make_tensor_value_info("embeds", TensorProto.FLOAT, ["rows", "tokens", shape.hidden]),
         helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["rows", "tokens"]),
     ]
-    if head == "logit":
+    if head != "vector":
         starts.append(helper.make_tensor_value_info("types", TensorProto.INT64, ["rows", "tokens"]))
     model = helper.make_model(
         helper.make_graph(graph.nodes, head, starts, ends, graph.weights),

@@ -1,0 +1,82 @@
+"""The project's own sentence selector: int8 ONNX, the reranker's body with a score for each sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from assistant.backends.onnx_body import CLS, SEP, OnnxBody, Row, query_ids
+from assistant.backends.weights import BUILTIN_NAME, digest
+from assistant.records import Message
+
+_PASSAGE_TOKENS = 176
+_CUT_OFF = -10.0  # of a sentence too far back to be read
+
+_Array = NDArray[np.float32]
+
+
+class OnnxSelector:
+    """A `SentenceSelector` over models/retrieval/selector."""
+
+    def __init__(self, folder: Path, threads: int = 1, at_once: int = 1) -> None:
+        """Load `model.onnx` and `head.safetensors` of `selector/` in the folder models/retrieval.
+
+        Args:
+            folder: models/retrieval.
+            threads: inside one run of the model.
+            at_once: passages of one question that are read side by side.
+
+        Raises: ConfigError: a file is missing or broken.
+        """
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="selector")
+        self._body = OnnxBody(folder / "selector" / "model.onnx", "tokens", threads)
+        head = folder / "selector" / "head.safetensors"
+        self._head = load_file(head)
+        self._identity = f"{BUILTIN_NAME}-selector/onnx-int8/{digest([head])[:6]}{self._body.digest[:6]}"
+
+    @property
+    def identity(self) -> str:
+        """Name, number format and weights hash."""
+        return self._identity
+
+    def score(
+        self, question: str, history: Sequence[Message], passages: Sequence[tuple[str, Sequence[str]]]
+    ) -> list[_Array]:
+        """See `SentenceSelector.score`."""
+        query = query_ids(self._body.pieces, question, history)
+        return list(self._pool.map(lambda passage: self._passage(query, *passage), passages))
+
+    def _passage(self, query: Sequence[int], title: str, sentences: Sequence[str]) -> _Array:
+        named, *texts = self._body.pieces.ids([f"{title}.", *sentences])
+        ids, numbers = list(named), [-1] * len(named)
+        for number, text in enumerate(texts):
+            ids, numbers = ids + text, numbers + [number] * len(text)
+        ids, numbers = ids[:_PASSAGE_TOKENS], numbers[:_PASSAGE_TOKENS]
+        second = len(query) + 2
+        tokens = self._body.run(Row([CLS, *query, SEP, *ids, SEP], second))
+        return self._scores(tokens[:second], tokens[second:-1], np.array(numbers), len(sentences))
+
+    def _scores(self, asked: _Array, shown: _Array, numbers: NDArray[np.int64], count: int) -> _Array:
+        """Mirrors training.composer.selector.Selector.forward behind the body."""
+        head = self._head
+        whole = _unit(asked.sum(0))
+        pairs = _unit(asked) @ _unit(shown).T
+        scores = np.full(count, _CUT_OFF, np.float32)
+        for number in range(count):
+            own = numbers == number
+            if own.any():
+                mean = shown[own].mean(0)
+                said = np.tanh(head["dense.weight"] @ mean + head["dense.bias"]) @ head["out.weight"][0]
+                near = head["mix"][0] * (_unit(mean) @ whole) + head["mix"][1] * pairs[:, own].max(1).mean()
+                scores[number] = said + head["out.bias"][0] + near
+        return scores
+
+
+def _unit(values: _Array) -> _Array:
+    scaled: _Array = values / np.linalg.norm(values, axis=-1, keepdims=True).clip(1e-12)
+    return scaled
