@@ -15,7 +15,7 @@ from training.composer.network import Sample, loss_sum
 from training.composer.parts import parts_of
 from training.retrieval.optim import MixedPrecision, Part, train
 
-STEPS = 780
+STEPS = 2500
 BATCH = 24
 RATE = 5e-4
 # So many of the steps show hardly more sources than are needed: twice as many examples are seen in the same time, and
