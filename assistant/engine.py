@@ -161,6 +161,8 @@ class Engine:
         self._now = now
         self._passages_read = passages_read if generator.generative else 1
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="model")
+        self._workers = workers
+        self._planning = 0  # turns that a worker is busy with, or that wait for one
         self._reply_executor = ThreadPoolExecutor(_REPLIES_AT_ONCE, thread_name_prefix="reply")
         self._skill_executor = ThreadPoolExecutor(_SKILLS_AT_ONCE, thread_name_prefix="skill")
         self.embedder = embedder
@@ -218,7 +220,11 @@ class Engine:
         try:
             request, asked = self._as_heard(base, request)
             if asked is None:
-                plan = await loop.run_in_executor(self._executor, self._plan, base, request)
+                self._planning += 1
+                try:
+                    plan = await loop.run_in_executor(self._executor, self._plan, base, request)
+                finally:
+                    self._planning -= 1
             else:
                 plan = asked
             if plan.decision.action and not (cancel and cancel.is_set()):
@@ -398,6 +404,7 @@ class Engine:
                 query,
                 question=state.question if chosen else meant,
                 history=request.history,
+                hurried=self._planning > self._workers,
             )
             quotes = tuple(_quotes(found[: len(decision.passages)]))
             if self._generator.generative:

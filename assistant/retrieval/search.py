@@ -189,6 +189,7 @@ class PassageSearch:
         *,
         question: str,
         history: Sequence[Message] = (),
+        hurried: bool = False,
     ) -> list[ScoredSentences]:
         """The sentences of passages with their scores against a question.
 
@@ -198,13 +199,14 @@ class PassageSearch:
             query: the question with what it takes from the conversation, for the words.
             question: as it was asked, for the selector.
             history: conversation before it.
+            hurried: others wait for a model; leave the selector out.
 
         Returns: for each passage its sentences in order, and for each of them (cosine alone, cosine behind the
             title, BM25 scaled to 0..1 among the passage's sentences, logit of the selector or None).
         """
         numbers = [self._number[id_] for id_ in wanted]
         sentences = [passage_sentences(self._passages[number]) for number in numbers]
-        if self._selector:
+        if self._selector and not hurried:
             titles = [self._passages[number].title for number in numbers]
             logits = self._selector.score(question, history, list(zip(titles, sentences, strict=True)))
             read: list[list[float | None]] = [found.tolist() for found in logits]

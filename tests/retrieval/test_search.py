@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from assistant.protocols import Vectors
-from assistant.records import Message, Passage, PassageId, PassageKind, UnitKind
+from assistant.records import Message, Passage, PassageId, PassageKind, Role, UnitKind
 from assistant.retrieval.calibration import FEATURES, Calibration
 from assistant.retrieval.search import Fusion, PassageSearch, Weights
 from assistant.retrieval.selftest import titles_not_found
@@ -143,6 +143,34 @@ def test_sentence_scores_match_the_sentences() -> None:
     )
     assert sentences == ["Parcels cost €4.90.", "Sofas cost €39."]
     assert sum(scores[1][:3]) > sum(scores[0][:3])
+
+
+def test_selector_reads_sentences_unless_others_wait() -> None:
+    """It gets titles, sentences and the conversation; its logits stand beside the other scores."""
+    asked: list[tuple[str, int, list[str]]] = []
+
+    class Selector:
+        identity = "fake"
+
+        def score(
+            self, question: str, history: Sequence[Message], passages: Sequence[tuple[str, Sequence[str]]]
+        ) -> list[NDArray[np.float32]]:
+            asked.append((question, len(history), [title for title, _ in passages]))
+            return [np.arange(len(sentences), dtype=np.float32) for _, sentences in passages]
+
+    search = build(selector=Selector())
+    wanted = [PassageId("cost"), PassageId("returns")]
+    vector = embed(["sofas"])[0]
+    said = (Message(Role.CUSTOMER, "hello"),)
+    found = search.sentence_scores(wanted, vector, "sofas", question="and sofas?", history=said)
+    assert asked == [("and sofas?", 1, ["Delivery cost", "Returns"])]
+    assert [[score[3] for score in scores] for _, scores in found] == [[0.0, 1.0], [0.0, 1.0]]
+    hurried = search.sentence_scores(wanted, vector, "sofas", question="and sofas?", hurried=True)
+    assert len(asked) == 1
+    assert [[score[3] for score in scores] for _, scores in hurried] == [[None, None], [None, None]]
+    assert [[score[:3] for score in scores] for _, scores in hurried] == [
+        [score[:3] for score in scores] for _, scores in found
+    ]
 
 
 def test_including_adds_a_missing_passage_once() -> None:
