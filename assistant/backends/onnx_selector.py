@@ -8,16 +8,39 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from assistant.backends.onnx_body import CLS, SEP, OnnxBody, Row, query_ids
 from assistant.backends.weights import BUILTIN_NAME, digest
+from assistant.errors import ConfigError
 from assistant.records import Message
 
 _PASSAGE_TOKENS = 176
 _CUT_OFF = -10.0  # of a sentence too far back to be read
 
 _Array = NDArray[np.float32]
+
+
+def sentence_row(
+    query: Sequence[int], title: Sequence[int], sentences: Sequence[Sequence[int]]
+) -> tuple[Row, list[int]]:
+    """The input for one passage, cut to what fits.
+
+    Args:
+        query: token ids of the question.
+        title: those of the passage's title.
+        sentences: those of each sentence.
+
+    Returns: the row, and for each of its tokens the number of its sentence, from 1; 0 for none.
+    """
+    ids, numbers = list(title), [0] * len(title)
+    for number, sentence in enumerate(sentences, start=1):
+        ids += sentence
+        numbers += [number] * len(sentence)
+    ids, numbers = ids[:_PASSAGE_TOKENS], numbers[:_PASSAGE_TOKENS]
+    second = len(query) + 2
+    return Row([CLS, *query, SEP, *ids, SEP], second), [*[0] * second, *numbers, 0]
 
 
 class OnnxSelector:
@@ -36,7 +59,10 @@ class OnnxSelector:
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="selector")
         self._body = OnnxBody(folder / "selector" / "model.onnx", "tokens", threads)
         head = folder / "selector" / "head.safetensors"
-        self._head = load_file(head)
+        try:
+            self._head = load_file(head)
+        except (OSError, SafetensorError) as error:
+            raise ConfigError(f"model {head} cannot be loaded: {error}; restore the models folder") from error
         self._identity = f"{BUILTIN_NAME}-selector/onnx-int8/{digest([head])[:6]}{self._body.digest[:6]}"
 
     @property
@@ -53,13 +79,10 @@ class OnnxSelector:
 
     def _passage(self, query: Sequence[int], title: str, sentences: Sequence[str]) -> _Array:
         named, *texts = self._body.pieces.ids([f"{title}.", *sentences])
-        ids, numbers = list(named), [-1] * len(named)
-        for number, text in enumerate(texts):
-            ids, numbers = ids + text, numbers + [number] * len(text)
-        ids, numbers = ids[:_PASSAGE_TOKENS], numbers[:_PASSAGE_TOKENS]
-        second = len(query) + 2
-        tokens = self._body.run(Row([CLS, *query, SEP, *ids, SEP], second))
-        return self._scores(tokens[:second], tokens[second:-1], np.array(numbers), len(sentences))
+        row, numbers = sentence_row(query, named, texts)
+        tokens = self._body.run(row)
+        shown = slice(row.second, len(row.ids) - 1)
+        return self._scores(tokens[: row.second], tokens[shown], np.array(numbers[shown]), len(sentences))
 
     def _scores(self, asked: _Array, shown: _Array, numbers: NDArray[np.int64], count: int) -> _Array:
         """Mirrors training.composer.selector.Selector.forward behind the body."""
@@ -68,7 +91,7 @@ class OnnxSelector:
         pairs = _unit(asked) @ _unit(shown).T
         scores = np.full(count, _CUT_OFF, np.float32)
         for number in range(count):
-            own = numbers == number
+            own = numbers == number + 1
             if own.any():
                 mean = shown[own].mean(0)
                 said = np.tanh(head["dense.weight"] @ mean + head["dense.bias"]) @ head["out.weight"][0]

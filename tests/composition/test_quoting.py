@@ -35,6 +35,14 @@ def test_two_are_chosen_and_a_third_only_if_as_good() -> None:
     assert choose_sentences(["A b.", "C d.", "E f.", "G h."], scores(1, 0.9, 0.9, 0.9)) == [0, 1]
 
 
+def test_logit_counts_a_little_for_quoting_and_alone_for_a_composer() -> None:
+    """Without a model that reads, vectors and words decide both."""
+    near, read = SentenceScores(0.6, 0.6, 0.1, -3.0), SentenceScores(0.5, 0.5, 0.1, 3.0)
+    assert read.total > near.total > SentenceScores(0.6, 0.6, 0.1, -4.0).total
+    assert read.bearing == 1.0 > near.bearing
+    assert SentenceScores(0.6, 0.6, 0.1).bearing == 1.2
+
+
 def test_no_sentences_give_no_quotes() -> None:
     """An empty passage is survived."""
     assert choose_sentences([], []) == []

@@ -59,5 +59,5 @@ def test_serving_scores_sentences_as_training_does() -> None:
     served = object.__new__(OnnxSelector)
     served._head = state
     tokens = states[0].numpy()
-    found = served._scores(tokens[:4], tokens[4:10], np.array([-1, 0, 0, 0, 1, 1]), 2)
+    found = served._scores(tokens[:4], tokens[4:10], np.array([0, 1, 1, 1, 2, 2]), 2)
     assert found == pytest.approx(trained, abs=1e-4)

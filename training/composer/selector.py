@@ -18,7 +18,7 @@ import torch
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from assistant.backends.onnx_selector import OnnxSelector
+from assistant.backends.onnx_selector import OnnxSelector, sentence_row
 from assistant.composition.quoting import SentenceScores, choose_sentences
 from assistant.evaluation.figures import token_f1
 from assistant.protocols import Embedder
@@ -26,15 +26,14 @@ from assistant.records import Message, Role
 from assistant.retrieval.lexical import LexicalIndex
 from training.composer.augment import Base, used, without_ids
 from training.composer.corpus import Example, Passage
+from training.composer.measure import ANSWERED
 from training.retrieval import inputs
 from training.retrieval.crossencoder import Reranker, listwise_loss
 from training.retrieval.export import activation_peaks, build
-from training.retrieval.inputs import CLS, SEP, Inputs
+from training.retrieval.inputs import Inputs
 from training.retrieval.noise import augment as misspelt
 from training.retrieval.optim import MixedPrecision, Part, train
 
-PASSAGE_TOKENS = 176
-ANSWERED = ("answer", "followup", "facts", "multi", "upset")
 EPOCHS = 1.0
 GROUPS = 16  # questions a step
 RATE = 1.2e-4
@@ -117,15 +116,9 @@ def row(
     pieces: Sequence[str],
     wanted: frozenset[int] = frozenset(),
 ) -> Row:
-    """The input for one passage, cut to what fits."""
-    ids, numbers = reader.ids(f"{title}."), []
-    numbers = [0] * len(ids)
-    for number, piece in enumerate(pieces, start=1):
-        own = reader.ids(piece)
-        ids, numbers = ids + own, numbers + [number] * len(own)
-    ids, numbers = ids[:PASSAGE_TOKENS], numbers[:PASSAGE_TOKENS]
-    second = len(query) + 2
-    return Row([CLS, *query, SEP, *ids, SEP], second, [0] * second + numbers + [0], wanted)
+    """The input for one passage, as in serving."""
+    made, numbers = sentence_row(query, reader.ids(f"{title}."), [reader.ids(piece) for piece in pieces])
+    return Row(list(made.ids), made.second, numbers, wanted)
 
 
 def logits_of(model: nn.Module, table: Tensor, rows: Sequence[Row]) -> Tensor:
@@ -155,7 +148,7 @@ def tune(
 ) -> Selector:
     """Learn from the examples of the businesses; two or three passages each."""
     pool = [
-        (base, example, gold(base, example))
+        (base, example, gold(base, example) if example.kind in ANSWERED else {})
         for base in bases
         for example in base.business.examples
         if example.kind in (*ANSWERED, "unanswerable")
@@ -169,7 +162,7 @@ def tune(
         base: Base, example: Example, wanted: dict[str, frozenset[int]], rng: random.Random
     ) -> list[Row]:
         known = {p.id: p for p in base.business.passages}
-        shown: list[Passage] = [known[id_] for id_ in wanted] if example.kind in ANSWERED else []
+        shown = [known[id_] for id_ in wanted]
         others = [base.business.passages[i] for i in base.near[example.id]]
         others = [p for p in others if p not in shown and p.id not in used(example)]
         keys = [rng.expovariate(1.0) * math.exp(rank / _HARDNESS) for rank in range(len(others))]
@@ -178,16 +171,7 @@ def tune(
         history = [(role, without_ids(text)) for role, text in example.history]
         query = reader.query(misspelt(example.question, rng), history)
         empty: frozenset[int] = frozenset()
-        return [
-            row(
-                reader,
-                query,
-                p.title,
-                base.pieces[p.id],
-                wanted.get(p.id, empty) if example.kind in ANSWERED else empty,
-            )
-            for p in shown
-        ]
+        return [row(reader, query, p.title, base.pieces[p.id], wanted.get(p.id, empty)) for p in shown]
 
     def part(groups: Sequence[list[Row]]) -> Part:
         def loss(model: nn.Module) -> Tensor:
@@ -196,17 +180,13 @@ def tune(
             at = 0
             for g in groups:
                 logits = found[at : at + len(g)].reshape(1, -1)
-                target = torch.zeros(len(g), found.shape[1] + 0)
+                marks = torch.zeros(len(g), found.shape[1])
                 for i, r in enumerate(g):
-                    for place in r.gold:
-                        if place < found.shape[1] and torch.isfinite(found[at + i, place]):
-                            target[i, place] = 1
-                target = target.reshape(1, -1)
-                if target.sum() > 0:
-                    target = torch.cat([target / target.sum(), torch.zeros(1, 1)], 1)
-                else:
-                    target = torch.cat([target, torch.ones(1, 1)], 1)
-                total = total + listwise_loss(logits, target)
+                    for place in r.gold & {number - 1 for number in r.pieces}:  # those not cut off
+                        marks[i, place] = 1
+                nothing = torch.tensor([[0.0 if marks.any() else 1.0]])
+                shares = marks.reshape(1, -1) / marks.sum().clamp(min=1)
+                total = total + listwise_loss(logits, torch.cat([shares, nothing], 1))
                 at += len(g)
             return total / GROUPS
 
