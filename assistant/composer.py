@@ -85,7 +85,7 @@ class Composer:
 
         generator = TransformersGenerator(
             model,
-            ChatPromptWriter(model.takes_documents, model.takes_system, model.marks_sentences),
+            ChatPromptWriter(model.takes_documents, model.takes_system, model.takes_excerpts),
             constrain=constrain,
             limits=Limits(settings.composer_reply_tokens, settings.composer_deadline_s),
             rows=settings.composer_replies,

@@ -35,6 +35,7 @@ from assistant.protocols import (
     GenerationReport,
     GenerationRequest,
     Generator,
+    Hint,
     Quote,
     Skill,
     SkillCall,
@@ -115,7 +116,7 @@ class _Plan:
     stages: tuple[Stage, ...]
     sources: tuple[Source, ...] = ()
     quotes: tuple[Quote, ...] = ()
-    hints: tuple[Quote, ...] = ()
+    hints: tuple[Hint, ...] = ()
     choices: tuple[str, ...] = ()
 
 
@@ -394,7 +395,7 @@ class Engine:
         )
         sources: tuple[Source, ...] = ()
         quotes: tuple[Quote, ...] = ()
-        hints: tuple[Quote, ...] = ()
+        hints: tuple[Hint, ...] = ()
         if decision.kind is DecisionKind.ANSWER:
             read = self._read(decision, retrieval)
             sources = tuple(as_source(item) for item in read)
@@ -669,8 +670,8 @@ def _quotes(passages: Sequence[ScoredSentences]) -> Iterator[Quote]:
             yield Quote(number, sentences[position])
 
 
-def _hints(passages: Sequence[ScoredSentences]) -> Iterator[Quote]:
-    """The sentences that a composer should look at first, with their source's number."""
+def _hints(passages: Sequence[ScoredSentences]) -> Iterator[Hint]:
+    """The sentences that a composer is shown, with their source's number."""
     totals = [[SentenceScores(*score).bearing for score in scores] for _, scores in passages]
-    for source, position in choose_hints(totals):
-        yield Quote(source + 1, passages[source][0][position])
+    for source, position, stars in choose_hints(totals):
+        yield Hint(source + 1, passages[source][0][position], stars)

@@ -104,11 +104,25 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """A sentence of a source that may bear on the question.
+
+    Attributes:
+        source: the source's 1-based number.
+        stars: 2 for the likeliest of all, 1 for others that may well be wanted, else 0.
+    """
+
+    source: int
+    text: str
+    stars: int
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """What a generator composes from: numbered sources (1-based in citations), history and question.
 
     `quotes` are the sources' own sentences that answer, in reading order: the reply of the approved mode, and
-    what a generator falls back on. `hints` are the sentences of all sources that bear on the question most.
+    what a generator falls back on. `hints` are the sentences of all sources that bear on the question most, best first.
     `shop` and `tone` say who speaks, and how.
     """
 
@@ -119,7 +133,7 @@ class GenerationRequest:
     language: str = "en"
     shop: str = ""
     tone: str = ""
-    hints: tuple[Quote, ...] = ()
+    hints: tuple[Hint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from assistant.composition.grounding.check import GroundingCheck
 from assistant.composition.quoting import SentenceScores, choose_hints, choose_sentences
 from assistant.config import Settings
 from assistant.evaluation.figures import percentile
-from assistant.protocols import GenerationReport, GenerationRequest, Generator, Quote
+from assistant.protocols import GenerationReport, GenerationRequest, Generator, Hint, Quote
 from assistant.records import Message, PassageId, Role, Source
 from assistant.text import sentences
 from training.composer import corpus, measure
@@ -75,11 +75,9 @@ def run(names: Sequence[str], material: Path, settings: Settings, sessions: int)
 
 
 def _prepare(engine: LiveEngine, base: Base) -> Iterator[Item]:
-    for id_, kind, task in measure.tasks([base], SEED):
-        example = next(e for e in base.business.examples if e.id == id_)
-        by_text = {p.text.replace("*", ""): p for p in base.business.passages}
-        shown = [by_text[text.replace("*", "")] for _, text in task.sources]  # without the marks
-        wanted = [p.id for p in shown if p.id in example.passages] if kind in measure.ANSWERED else []
+    for example, shown, task in measure.tasks([base], SEED):
+        kind = example.kind
+        wanted = [p.id for p in shown if p.id in example.passages] if kind in corpus.ANSWERED else []
         history = tuple(Message(Role(role), text) for role, text in task.history)
         asked = " ".join([*(text for role, text in task.history if kind == "followup"), task.question])
         vector = engine.embedder.embed([asked])[0]
@@ -101,14 +99,14 @@ def _prepare(engine: LiveEngine, base: Base) -> Iterator[Item]:
         given = tuple(quote for quote, id_, _ in quotes if id_ in wanted)
         of_all = tuple(quote for quote, _, total in quotes if total >= best - 0.2)[:2]
         yield Item(
-            measure.Composed(id_, kind, task, ""),
+            measure.Composed(example.id, kind, task, ""),
             GenerationRequest(
                 task.question,
                 tuple(Source(p.id, p.title, p.text, "") for p in shown),
                 of_all,
                 history,
                 shop=base.business.name,
-                hints=tuple(Quote(at + 1, scored[at][0][place]) for at, place in hints),
+                hints=tuple(Hint(at + 1, scored[at][0][place], stars) for at, place, stars in hints),
             ),
             {},
             " ".join(p.text for p in shown if p.id in wanted),
@@ -134,7 +132,7 @@ def _compose(generator: Generator, item: Item) -> Item:
 
 def figures(items: Sequence[Item]) -> dict[str, object]:
     """Figures of the composer beside the baselines, and what the check still finds in the replies."""
-    answered = [item for item in items if item.composed.kind in measure.ANSWERED]
+    answered = [item for item in items if item.composed.kind in corpus.ANSWERED]
 
     def baseline(texts: Sequence[str]) -> dict[str, float]:
         replies = [

@@ -16,8 +16,9 @@ _LOGITS = 3.0  # of the reading model, to one of the sum of cosines
 _NEAR_BEST = 0.3  # a second sentence is quoted when its score is this close to the best one's
 _MOST = 2
 _AS_GOOD = 0.08  # one more is quoted when nothing but chance would leave it out
-_MOST_HINTS = 3
-_NEAR_HINT = 0.35
+MOST_HINTS = 6  # nine in ten of the sentences that replies were made from are among them
+_MOST_STARRED = 3
+_NEAR_STARRED = 0.35
 _LEANS_BACK = re.compile(
     r"(?:it|its|this|that|these|those|they|them|their|he|she|then|otherwise|after that|before that|in that case|"
     r"in this case|in both cases|either way|there|both|such)\b(?!\s+(?:is|are) (?:a|an|no|two|three)\b)",
@@ -83,17 +84,20 @@ def choose_sentences(
     return sorted(chosen)
 
 
-def choose_hints(totals: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
-    """Choose the sentences of all sources that bear on the question most, for a composer to look at first.
+def choose_hints(totals: Sequence[Sequence[float]], most: int = MOST_HINTS) -> list[tuple[int, int, int]]:
+    """Choose the sentences of all sources that bear on the question most, for a composer to be shown.
 
     Args:
         totals: how much each sentence bears on the question, by source.
+        most: sentences chosen.
 
-    Returns: (position of the source, position of the sentence), the nearest first, at most three.
+    Returns: (position of the source, position of the sentence, stars), the nearest first; stars as `Hint` has them.
     """
     ranked = sorted(
         (-total, source, place) for source, row in enumerate(totals) for place, total in enumerate(row)
     )
-    return [
-        (source, place) for total, source, place in ranked[:_MOST_HINTS] if total <= ranked[0][0] + _NEAR_HINT
-    ]
+
+    def stars(rank: int, total: float) -> int:
+        return 2 if rank == 0 else int(rank < _MOST_STARRED and total <= ranked[0][0] + _NEAR_STARRED)
+
+    return [(source, place, stars(rank, total)) for rank, (total, source, place) in enumerate(ranked[:most])]

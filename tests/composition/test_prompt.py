@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from assistant.composition.prompt import ChatPromptWriter, marked
+from assistant.composition.prompt import ChatPromptWriter, excerpts
 from assistant.errors import BackendError
-from assistant.protocols import GenerationRequest, Prompt, Quote
+from assistant.protocols import GenerationRequest, Hint, Prompt
 from assistant.records import Message, Role, Source
 
 HISTORY = tuple(
@@ -119,15 +119,20 @@ def test_request_without_sources_is_written() -> None:
     assert (prompt.documents, prompt.sources) == ((), 0)
 
 
-def test_hints_are_marked_for_models_that_were_trained_to_look_at_them() -> None:
-    """The most promising sentence gets two stars, others one; without `marks` the text is as it was."""
-    request = replace(REQUEST, hints=(Quote(1, "Sofas take ten days."), Quote(1, "Rugs take a week.")))
-    starred = ChatPromptWriter(documents=True, marks=True)(request, lambda prompt: True)
-    assert starred.documents[0][1] == "Parcels take two days. **Sofas take ten days. *Rugs take a week."
+def test_only_the_hints_are_shown_to_models_that_were_trained_on_excerpts() -> None:
+    """In reading order, behind their stars; without `excerpts` the text is as it was."""
+    hints = (Hint(1, "Rugs take a week.", 2), Hint(1, "Parcels take two days.", 0))
+    request = replace(REQUEST, hints=hints)
+    shown = ChatPromptWriter(documents=True, excerpts=True)(request, lambda prompt: True)
+    assert shown.documents[0][1] == "Parcels take two days. **Rugs take a week."
     plain = ChatPromptWriter(documents=True)(request, lambda prompt: True)
     assert plain.documents[0][1] == REQUEST.sources[0].text
+    unknown = ChatPromptWriter(documents=True, excerpts=True)(REQUEST, lambda prompt: True)
+    assert unknown.documents[0][1] == REQUEST.sources[0].text
 
 
-def test_hint_that_stands_in_no_source_changes_nothing() -> None:
-    """A sentence that was cut off is left alone."""
-    assert marked(["One. Two."], [(0, "Three.")]) == ["One. Two."]
+def test_excerpts_keep_sentences_apart() -> None:
+    """Facts get their semicolons back; a sentence that stands in no source is left out."""
+    facts = "Order: 17; Total: 20 euros; Paid: no"
+    hints = [Hint(1, "Paid: no", 1), Hint(1, "Order: 17", 0), Hint(2, "Three.", 2)]
+    assert excerpts([facts, "One. Two."], hints) == ["Order: 17; *Paid: no;", ""]

@@ -49,7 +49,10 @@ def test_no_sentences_give_no_quotes() -> None:
 
 
 def test_hints_are_the_nearest_sentences_of_all_sources_best_first() -> None:
-    """At most three, whatever source they stand in; what is far from the best is none."""
-    assert choose_hints([[0.9, 1.2], [1.3, 0.2], [1.1, 1.15]]) == [(1, 0), (0, 1), (2, 1)]
-    assert choose_hints([[1.3, 0.5], [], [0.9]]) == [(0, 0)]
+    """Whatever source they stand in; the best has two stars, two more have one unless they are far from it."""
+    totals = [[0.9, 1.2], [1.3, 0.2], [1.1, 1.15]]
+    ranked = [(1, 0, 2), (0, 1, 1), (2, 1, 1), (2, 0, 0), (0, 0, 0), (1, 1, 0)]
+    assert choose_hints(totals) == ranked
+    assert choose_hints(totals, most=4) == ranked[:4]
+    assert choose_hints([[1.3, 0.5], [], [0.9]]) == [(0, 0, 2), (2, 0, 0), (0, 1, 0)]
     assert choose_hints([]) == []

@@ -14,7 +14,7 @@ from training.composer import augment, layers, network, tokenizer
 from training.composer.corpus import Business, Example, Passage
 from training.composer.decode import greedy
 from training.composer.encoding import Encoder, Task
-from training.composer.network import Sample, distillation_sum, loss_sum
+from training.composer.network import Sample, loss_sum
 
 PASSAGES = (
     Passage(
@@ -175,19 +175,6 @@ def test_loss_is_of_the_reply_given_the_prompt(model: LlamaForCausalLM) -> None:
     labels[0, :3] = -100
     theirs = float(model(input_ids=ids, labels=labels).loss.detach()) * 3
     assert float(loss_sum(model, [sample]).detach()) == pytest.approx(theirs, rel=1e-5)
-
-
-def test_distillation_costs_least_where_the_teacher_is_right(model: LlamaForCausalLM) -> None:
-    """A network that is its own teacher has its loss and the entropy, half each; another has more."""
-    sample = Sample((6,), (7, 8, 9))
-    logs = torch.log_softmax(model(torch.tensor([[6, 7, 8]])).logits[0].detach(), -1)
-    entropy = float(-(logs.exp() * logs).sum())
-    plain = float(loss_sum(model, [sample]).detach())
-    own = float(distillation_sum(model, model, [sample]).detach())
-    assert own == pytest.approx(0.5 * plain + 0.5 * entropy, rel=1e-4)
-    torch.manual_seed(6)
-    other = LlamaForCausalLM(model.config).eval()
-    assert float(distillation_sum(model, other, [sample]).detach()) != pytest.approx(own, rel=1e-3)
 
 
 def test_greedy_replies_are_those_without_batch_and_cache(model: LlamaForCausalLM) -> None:

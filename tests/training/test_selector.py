@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from assistant.backends.onnx_selector import OnnxSelector
-from training.composer import selector
+from training.composer import labels, selector
 from training.composer.augment import Base
 from training.composer.corpus import Business, Example, Passage
 from training.retrieval.crossencoder import Reranker
@@ -31,9 +31,9 @@ def example(reply: str) -> Example:
 def test_labels_are_the_sentences_most_like_those_of_the_reply() -> None:
     """Each cited sentence of the reply has one, in a passage that it cites; others have none."""
     reply = "Sorry. We are closed on Sundays [shed-01]. You get it back within a week [shed-02]. Bye!"
-    assert selector.gold(BASE, example(reply)) == {"shed-01": frozenset({1}), "shed-02": frozenset({1})}
-    assert selector.gold(BASE, example("Bring stout boots [shed-01].")) == {}
-    assert selector.gold(BASE, example("I don't know.")) == {}
+    assert labels.gold(BASE, example(reply)) == {"shed-01": frozenset({1}), "shed-02": frozenset({1})}
+    assert labels.gold(BASE, example("Bring stout boots [shed-01].")) == {}
+    assert labels.gold(BASE, example("I don't know.")) == {}
 
 
 class Given(nn.Module):

@@ -1,9 +1,8 @@
 """From data to weights: `python -m training.composer STAGE... --material ../shared`.
 
 Stages, the long ones resumable: `selector` (which sentences answer), `tokenizer` (which tokens of the published model
-to keep), `layers` (which layers), `distil` (what is left learns from the whole), `finetune` (the grounded-reply
-corpus), `export`, `evaluate` (on the validation businesses, or with `--part test` on those that decided nothing),
-`card`.
+to keep), `layers` (which layers), `finetune` (the grounded-reply corpus), `export`, `evaluate` (on the validation
+businesses, or with `--part test` on those that decided nothing), `card`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ from training.composer import (
     augment,
     card,
     corpus,
-    distil,
     finetune,
     layers,
     measure,
@@ -39,6 +37,7 @@ from training.composer import (
     network,
     published,
     selector,
+    served_selector,
     tokenizer,
 )
 from training.composer.encoding import LONGEST_REPLY, Encoder
@@ -51,20 +50,18 @@ from training.retrieval.model import load_body
 
 HERE = Path(__file__).parent
 RETRIEVAL_RUNS = HERE.parent / "retrieval" / "runs" / "main"
-STAGES = ("selector", "tokenizer", "layers", "distil", "finetune", "export", "evaluate", "card")
+STAGES = ("selector", "tokenizer", "layers", "finetune", "export", "evaluate", "card")
 _TEXT_SHARE = 3  # every third open text counts for the tokenizer
 _CORPUS_WEIGHT = 10
-_LAYERS_SAMPLES = 4
+_LAYERS_SAMPLES = 12
 
 
 class Run:
     """One training run: where things are, and the log."""
 
-    def __init__(
-        self, material: Path, runs: Path, models: Path, seed: int, steps: int, distil_steps: int, part: str
-    ) -> None:
+    def __init__(self, material: Path, runs: Path, models: Path, seed: int, steps: int, part: str) -> None:
         self.material, self.runs, self.models = material, runs, models
-        self.seed, self.steps, self.distil_steps, self.part = seed, steps, distil_steps, part
+        self.seed, self.steps, self.part = seed, steps, part
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         runs.mkdir(parents=True, exist_ok=True)
 
@@ -97,9 +94,9 @@ class Run:
             selector.Selector(reranker), table, reader, bases, self.runs / "selector.pt", self.seed, self.log
         )
         folder = nearest.ENCODER / "selector"
-        selector.export(model, table, reader, bases, folder, self.seed)
+        served_selector.export(model, table, reader, bases, folder, self.seed)
         found = {
-            part: selector.figures(
+            part: served_selector.figures(
                 nearest.bases(corpus.load_split(self.material / "corpus", part)),
                 nearest.ENCODER,
                 OnnxEmbedder(nearest.ENCODER),
@@ -115,22 +112,12 @@ class Run:
         """Choose the layers to keep."""
         rng = random.Random(f"{self.seed}-layers")
         samples = [self._examples.sample(rng) for _ in range(_LAYERS_SAMPLES)]
-        whole = [network.Sample(s.prompt[:1], s.prompt[1:] + s.reply) for s in samples]
-        kept = layers.choose(self._published().bfloat16(), whole, network.LAYERS, self.log)
+        kept = layers.choose(self._published().bfloat16(), samples, network.LAYERS, self.log)
         (self.runs / "layers.json").write_text(json.dumps(kept))
 
-    def distil(self) -> None:
-        """Let the network with the layers kept learn from the whole one."""
-        model = self._begin().to(self.device)  # type: ignore[arg-type]
-        self.log(f"distil: {sum(p.numel() for p in model.parameters())} parameters, on {self.device}")
-        distil.run(
-            model, self._published(), self._encoder, self._examples, OpenText.read(self.material / "text"),
-            self.runs / "distil.pt", self.seed, self.distil_steps, self.log,
-        )  # fmt: skip
-
     def finetune(self) -> None:
-        """Fine-tune the distilled network."""
-        model = self._network("distil.pt").to(self.device)  # type: ignore[arg-type]
+        """Fine-tune the network with the layers kept."""
+        model = self._begin().to(self.device)  # type: ignore[arg-type]
         finetune.run(model, self._examples, self.runs / "finetune.pt", self.steps, self.log)
 
     @cached_property
@@ -144,7 +131,7 @@ class Run:
     @cached_property
     def _examples(self) -> Examples:
         common = self._common([base.business for base in self._bases])
-        return Examples(self._bases, common, self._encoder, self.seed, nearest.Hinter())
+        return Examples(self._bases, common, self._encoder, self.seed, nearest.Excerpts())
 
     @cached_property
     def _bases(self) -> list[augment.Base]:
@@ -171,7 +158,7 @@ class Run:
         A weight is rounded to the nearest float8 (e4m3); loading turns them into the number format asked for.
         """
         model = self._network("finetune.pt").bfloat16()
-        model.config.marked_sentences = True
+        model.config.excerpts = True
         model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             eos_token_id=model.config.eos_token_id,
             pad_token_id=model.config.pad_token_id,
@@ -211,7 +198,7 @@ class Run:
             network.LAYERS,
             len(names(corpus.OWN)),
             figures,
-            f"Settings: {self.settings}, {self.distil_steps} steps of distillation, {self.steps} of fine-tuning.",
+            f"Settings: {self.settings}, {self.steps} steps of fine-tuning.",
         )
         (self.models / "README.md").write_text(text, encoding="utf-8")
 
@@ -247,7 +234,6 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("models/composer"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=finetune.STEPS, help="of fine-tuning")
-    parser.add_argument("--distil-steps", type=int, default=distil.STEPS)
     parser.add_argument("--part", choices=("validation", "test"), default="validation")
     chosen = parser.parse_args()
     run = Run(
@@ -256,7 +242,6 @@ def main() -> None:
         chosen.models,
         chosen.seed,
         chosen.steps,
-        chosen.distil_steps,
         chosen.part,
     )
     run.log(f"{run.settings}, torch {torch.__version__}, {platform.machine()}, {run.device}")

@@ -47,8 +47,7 @@ DECLINES = (
     "I'm sorry, that isn't covered in what I know. Shall a colleague get back to you on it?",
 )
 SINGLE = ("answer", "followup", "facts", "upset")
-_COUNT = (1, 1, 2, 2, 3)
-_COUNT_ALONE = (1, 1, 1, 1, 1, 1, 1, 2)
+_COUNT = (1, 2, 3, 3, 3, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Base:
     pieces: Mapping[str, Sequence[str]]
 
 
-Hint = Callable[[Base, Example, Sequence[Passage], str], list[Passage]]
+Shorten = Callable[[Base, Example, Sequence[Passage], random.Random], list[Passage]]
 
 
 class Augmenter:
@@ -74,24 +73,23 @@ class Augmenter:
     Args:
         bases: the businesses trained on.
         common: lower-case words that are no invented names.
-        hint: the sources with the sentences marked that bear on the question; without it none are.
+        shorten: the sources with the sentences alone that bear on the question; without it they stay whole.
     """
 
-    def __init__(self, bases: Sequence[Base], common: Collection[str], hint: Hint | None = None) -> None:
-        self._hint = hint
+    def __init__(
+        self, bases: Sequence[Base], common: Collection[str], shorten: Shorten | None = None
+    ) -> None:
+        self._shorten = shorten
         self._passages = {
             base.business.name: {passage.id: passage for passage in base.business.passages} for base in bases
         }
         self._all = [passage for base in bases for passage in base.business.passages]
         self._common = common
 
-    def draw(self, base: Base, example: Example, rng: random.Random, alone: bool = False) -> Task:
-        """One variant.
-
-        alone: with hardly any other sources than those needed, which makes it short.
-        """
+    def draw(self, base: Base, example: Example, rng: random.Random) -> Task:
+        """One variant."""
         hidden = example.kind in SINGLE and rng.random() < 0.05
-        sources = self._sources(base, example, hidden, rng.choice(_COUNT_ALONE if alone else _COUNT), rng)
+        sources = self._sources(base, example, hidden, rng.choice(_COUNT), rng)
         history = [(role, without_ids(text)) for role, text in example.history]
         if history and example.kind != "followup" and rng.random() < 0.3:
             history = []
@@ -99,8 +97,8 @@ class Augmenter:
             history = self._earlier(base, example, rng)
         reply = rng.choice(DECLINES) if hidden else example.reply
         question = misspelt(example.question, rng)
-        if self._hint and rng.random() < 0.95:
-            sources = self._hint(base, example, sources, question)
+        if self._shorten:
+            sources = self._shorten(base, example, sources, rng)
         task = numbered(sources, history, question, reply)
         return self._renamed(task, rng) if rng.random() < 0.6 else task
 

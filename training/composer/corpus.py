@@ -10,6 +10,7 @@ from pathlib import Path
 from training.retrieval.corpus import TEST, VALIDATION, names
 
 OWN = Path(__file__).parent / "data"
+ANSWERED = ("answer", "followup", "multi", "facts", "upset")  # kinds whose reply is made from passages
 
 
 @dataclass(frozen=True, slots=True)

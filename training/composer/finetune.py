@@ -1,4 +1,4 @@
-"""The second stage: the grounded-reply corpus, each epoch on another variant of each example."""
+"""Fine-tuning: the grounded-reply corpus, each epoch on another variant of each example."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from pathlib import Path
 from torch import nn
 from transformers import LlamaForCausalLM
 
-from training.composer.augment import Augmenter, Base, Hint
+from training.composer.augment import Augmenter, Base, Shorten
 from training.composer.encoding import Encoder
 from training.composer.network import Sample, loss_sum
 from training.composer.parts import parts_of
 from training.retrieval.optim import MixedPrecision, Part, train
 
-STEPS = 2500
+STEPS = 900
 BATCH = 24
-RATE = 5e-4
-# So many of the steps show hardly more sources than are needed: twice as many examples are seen in the same time, and
-# to choose among sources is learned when there is something to choose.
-ALONE_SHARE = 0.6
+RATE = 4e-4
 
 
 class Examples:
@@ -32,10 +29,10 @@ class Examples:
         common: Collection[str],
         encoder: Encoder,
         seed: int,
-        hint: Hint | None = None,
+        shorten: Shorten | None = None,
     ) -> None:
         self._all = [(base, example) for base in bases for example in base.business.examples]
-        self._augmenter = Augmenter(bases, common, hint)
+        self._augmenter = Augmenter(bases, common, shorten)
         self._encoder = encoder
         self._seed = seed
 
@@ -46,14 +43,14 @@ class Examples:
             if sample := self._encoder.sample(self._augmenter.draw(base, example, rng)):
                 return sample
 
-    def batch(self, step: int, alone: bool) -> list[Sample]:
+    def batch(self, step: int) -> list[Sample]:
         """`BATCH` examples, every one once an epoch; one that is too long is left out."""
         epoch, place = divmod(step * BATCH, len(self._all))
         order = list(range(len(self._all)))
         random.Random(f"{self._seed}-order-{epoch}").shuffle(order)
         rng = random.Random(f"{self._seed}-{step}")
         chosen = [self._all[order[number % len(order)]] for number in range(place, place + BATCH)]
-        tasks = (self._augmenter.draw(base, example, rng, alone) for base, example in chosen)
+        tasks = (self._augmenter.draw(base, example, rng) for base, example in chosen)
         return [sample for task in tasks if (sample := self._encoder.sample(task))]
 
 
@@ -68,7 +65,7 @@ def run(
     mixed = MixedPrecision(model, RATE, steps, str(model.device))
 
     def parts(step: int) -> Sequence[Part]:
-        return parts_of(examples.batch(step, alone=step < steps * ALONE_SHARE), loss_sum)
+        return parts_of(examples.batch(step), loss_sum)
 
     train(mixed, steps, parts, checkpoint, log, every=20)
     return mixed.master

@@ -11,12 +11,12 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from assistant.evaluation.figures import rouge_l, token_f1, ungrounded_values
 from training.composer.augment import Base, numbered, used, without_ids
+from training.composer.corpus import ANSWERED, Example, Passage
 from training.composer.decode import greedy
 from training.composer.encoding import Encoder, Task
-from training.composer.nearest import Hinter
+from training.composer.nearest import Excerpts
 from training.composer.tokenizer import END
 
-ANSWERED = ("answer", "followup", "multi", "facts", "upset")
 SOURCES = 3
 _NUMBERS = re.compile(r"\[(\d)\]")
 _DECLINES = re.compile(
@@ -36,13 +36,13 @@ class Composed:
     reply: str
 
 
-def tasks(bases: Sequence[Base], seed: int) -> Iterator[tuple[str, str, Task]]:
-    """(id, kind, task) of every question that should be answered or declined: the right passages among distractors.
+def tasks(bases: Sequence[Base], seed: int) -> Iterator[tuple[Example, Sequence[Passage], Task]]:
+    """(example, sources, task) of every question to be answered or declined: the right passages among distractors.
 
     There are `SOURCES` sources, or as many as the reply needs, the nearest passages beside the right ones, in
     random order; an unanswerable question gets the nearest.
     """
-    hint = Hinter()
+    shorten = Excerpts()
     for base in bases:
         known = {passage.id: passage for passage in base.business.passages}
         for example in base.business.examples:
@@ -56,8 +56,8 @@ def tasks(bases: Sequence[Base], seed: int) -> Iterator[tuple[str, str, Task]]:
                     wanted.append(base.business.passages[i])
             random.Random(f"{seed}-{example.id}").shuffle(wanted)
             history = [(role, without_ids(text)) for role, text in example.history]
-            hinted = hint(base, example, wanted, example.question)
-            yield example.id, example.kind, numbered(hinted, history, example.question, example.reply)
+            shown = shorten(base, example, wanted)
+            yield example, wanted, numbered(shown, history, example.question, example.reply)
 
 
 def compose(
@@ -69,8 +69,8 @@ def compose(
     prompts = [encoder.prompt(task.sources, task.history, task.question) for _, _, task in items]
     replies = greedy(model, prompts, tokenizer.convert_tokens_to_ids(END))
     return [
-        Composed(id_, kind, task, str(tokenizer.decode(reply)).strip())
-        for (id_, kind, task), reply in zip(items, replies, strict=True)
+        Composed(example.id, example.kind, task, str(tokenizer.decode(reply)).strip())
+        for (example, _, task), reply in zip(items, replies, strict=True)
     ]
 
 

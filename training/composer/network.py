@@ -1,4 +1,4 @@
-"""The composer's network at the start of training, and its losses.
+"""The composer's network at the start of training, and its loss.
 
 It begins as the published model with some of its layers and some of its vocabulary: a `LlamaForCausalLM`.
 """
@@ -17,7 +17,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from training.composer import tokenizer as tokens
 
 POSITIONS = 1024  # tokens of a prompt and its reply at most
-LAYERS = 14
+LAYERS = 26
 _MARKS = {
     tokens.PAD: "<|endoftext|>", tokens.SOURCE: "<|im_end|>", tokens.CUSTOMER: "<|im_start|>user",
     tokens.ASSISTANT: "<|im_start|>assistant", tokens.END: "<|im_end|>",
@@ -99,19 +99,3 @@ def loss_sum(model: nn.Module, samples: Sequence[Sample]) -> Tensor:
     assert isinstance(model, LlamaForCausalLM)
     states, wanted = hidden_states(model, samples)
     return F.cross_entropy(model.lm_head(states).float(), wanted, reduction="sum")
-
-
-def distillation_sum(
-    model: nn.Module, teacher: LlamaForCausalLM, samples: Sequence[Sample], every: int = 1
-) -> Tensor:
-    """Half the cross-entropy and half the divergence from the teacher's distribution, summed over the tokens.
-
-    every: only each so-manieth token is looked at, and counts that often; the vocabulary's softmax is what costs.
-    """
-    assert isinstance(model, LlamaForCausalLM)
-    with torch.no_grad():
-        told = torch.softmax(teacher.lm_head(hidden_states(teacher, samples)[0][::every]).float(), dim=-1)
-    states, wanted = hidden_states(model, samples)
-    logs = torch.log_softmax(model.lm_head(states[::every]).float(), dim=-1)
-    ours = F.nll_loss(logs, wanted[::every], reduction="sum")
-    return every * 0.5 * (ours - (told * logs).sum())

@@ -1,21 +1,15 @@
-"""Plain English to be learned again after layers were taken out: sections of documents, and dialogues."""
+"""Plain English of the kind that customers and help centres write: sections of documents, and dialogues."""
 
 from __future__ import annotations
 
 import json
-import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import zstandard
 
-from training.composer.encoding import Encoder
-from training.composer.network import Sample
 from training.retrieval.opentext import DIALOGUES, DOCUMENTS, QUESTIONS
-
-LONGEST = 320  # tokens
-_DIALOGUE_SHARE = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +45,6 @@ class OpenText:
     def words(self) -> list[str]:
         """Lower-case words of three letters and more, as often as they stand there."""
         return [word for text in self.texts() for word in re.findall(r"[a-z]{3,}", text.lower())]
-
-    def sample(self, rng: random.Random, encoder: Encoder) -> Sample:
-        """Draw a text all of which is to be learned."""
-        if rng.random() < _DIALOGUE_SHARE:
-            dialogue = rng.choice(self.dialogues)
-            turns = dialogue[rng.randrange(max(1, len(dialogue) - 6)) :][:12]
-            (_, question), history = turns[-1], turns[:-1]
-            ids = encoder.prompt((), history, question)
-        else:
-            ids = encoder.source(*rng.choice(self.sections))
-        ids = ids[:LONGEST]
-        return Sample(tuple(ids[:1]), tuple(ids[1:]))
 
 
 def _records(folder: Path, name: str) -> list[dict[str, str]]:

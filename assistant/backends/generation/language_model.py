@@ -45,7 +45,7 @@ class LanguageModel:
         Attributes:
             ends: ids that end a reply.
             width: length of the logits.
-            marks_sentences: it was trained to look first at marked sentences of its sources.
+            takes_excerpts: it was trained on the sentences of its sources that bear on the question.
 
         Raises: ConfigError: the model or its tokenizer is of a kind that cannot be served.
         """
@@ -53,7 +53,7 @@ class LanguageModel:
         self._tokenizer = tokenizer
         self.identity = name
         self.columns = min(columns, _own_limit(model.config, name))
-        self.marks_sentences = bool(getattr(model.config, "marked_sentences", False))
+        self.takes_excerpts = bool(getattr(model.config, "excerpts", False))
         self._dtype: torch.dtype = model.dtype
         self._low = torch.finfo(self._dtype).min
         if not tokenizer.is_fast or not getattr(tokenizer, "backend_tokenizer", None):

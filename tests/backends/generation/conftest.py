@@ -87,7 +87,7 @@ def save_model(kind: str, folder: Path, positions: int = 1024) -> Path:
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "num_attention_heads": 4}
         config = LlamaConfig(num_key_value_heads=2, max_position_embeddings=positions, **sizes, **common)
         if kind == "composer":
-            config.marked_sentences = True
+            config.excerpts = True
         model = LlamaForCausalLM(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
