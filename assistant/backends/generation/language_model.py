@@ -16,6 +16,8 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
+from assistant.backends.generation.four_bit import CONFIG, FourBitWeights
+from assistant.backends.generation.llama_pass import LlamaPass
 from assistant.backends.generation.slot_cache import SlotCache
 from assistant.backends.weights import folder_digest, model_folder
 from assistant.errors import BackendError, ConfigError
@@ -33,7 +35,15 @@ _LIKENESS = 0.98  # least cosine of the logits of a batched and a plain pass; be
 class LanguageModel:
     """A model with its tokenizer. Reading prompts and taking steps is for one thread, the rest for any."""
 
-    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, *, name: str, columns: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str,
+        columns: int,
+        four_bit: FourBitWeights | None = None,
+    ) -> None:
         """Take a loaded model.
 
         Args:
@@ -41,6 +51,7 @@ class LanguageModel:
             tokenizer: a fast tokenizer with a chat template.
             name: for messages and the identity.
             columns: most tokens of a prompt and its reply together; the model's own limit if that is smaller.
+            four_bit: what of its weights has four bits on disk.
 
         Attributes:
             ends: ids that end a reply.
@@ -50,6 +61,7 @@ class LanguageModel:
         Raises: ConfigError: the model or its tokenizer is of a kind that cannot be served.
         """
         self._model = model
+        self._pass = LlamaPass(model, four_bit) if LlamaPass.fits(model) else None
         self._tokenizer = tokenizer
         self.identity = name
         self.columns = min(columns, _own_limit(model.config, name))
@@ -189,15 +201,18 @@ class LanguageModel:
         return logits
 
     def _forward(self, cache: SlotCache, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
-        output = self._model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=places,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits: Tensor = output.logits[:, -1].float()
+        if self._pass:
+            logits = self._pass(cache, ids, mask, places).float()
+        else:
+            output = self._model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=places,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            logits = output.logits[:, -1].float()
         logits[:, self._hidden] = -torch.inf
         return logits
 
@@ -256,6 +271,7 @@ def load_language_model(name: str, *, dtype: str = "auto", columns: int = 2048) 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # loading takes a moment, and stderr is the server's log
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        four_bit = _four_bit(config, Path(folder))
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -268,11 +284,23 @@ def load_language_model(name: str, *, dtype: str = "auto", columns: int = 2048) 
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"composer {name} cannot be loaded: {error}") from error
     label = f"{Path(folder).name}/{str(number_format).removeprefix('torch.')}/{folder_digest(folder)}"
-    served = LanguageModel(model.requires_grad_(False), tokenizer, name=label, columns=columns)
+    served = LanguageModel(
+        model.requires_grad_(False), tokenizer, name=label, columns=columns, four_bit=four_bit
+    )
     served.check()
     served.warm_up()
     _LOG.info("composer %s, %d tokens at most", label, served.columns)
     return served
+
+
+def _four_bit(config: Any, folder: Path) -> FourBitWeights | None:
+    """The weights of a compressed model, which is to be loaded with plain ones; None if it is not compressed."""
+    quantization: dict[str, Any] = getattr(config, "quantization_config", None) or {}
+    if quantization.get("quant_method") != CONFIG["quant_method"]:
+        return None
+    config.quantization_config = {**quantization, "dequantize": True}
+    ours = all(quantization.get(name) == CONFIG[name] for name in ("format", "config_groups"))
+    return FourBitWeights(folder) if ours else None
 
 
 def _choose_dtype(wanted: str) -> torch.dtype:
