@@ -87,7 +87,9 @@ class Composer:
             model,
             ChatPromptWriter(model.takes_documents, model.takes_system, model.takes_excerpts),
             constrain=constrain,
-            limits=Limits(settings.composer_reply_tokens, settings.composer_deadline_s),
+            limits=Limits(
+                settings.composer_reply_tokens, settings.composer_deadline_s, settings.composer_patience_s
+            ),
             rows=settings.composer_replies,
             waiting=settings.composer_waiting,
             threads=settings.composer_threads,

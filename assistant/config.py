@@ -136,6 +136,11 @@ class Settings(BaseSettings):
         description="A reply that takes longer ends with its sentence; one that has not begun falls back to the "
         "approved mode.",
     )
+    composer_patience_s: float = Field(
+        0.4,
+        gt=0,
+        description="A reply that waits longer for others to be written falls back to the approved mode.",
+    )
     composer_temperature: float = Field(
         0.0, ge=0, le=2, description="0 always takes the likeliest word; above, replies vary."
     )

@@ -1,5 +1,6 @@
 """The parts of the composer's training that a mistake would spoil without anybody noticing."""
 
+import copy
 import random
 import re
 from pathlib import Path
@@ -10,11 +11,12 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from training.composer import augment, layers, network, tokenizer
+from training.composer import augment, layers, network, operators, tokenizer
 from training.composer.corpus import Business, Example, Passage
 from training.composer.decode import greedy
 from training.composer.encoding import Encoder, Task
 from training.composer.network import Sample, loss_sum
+from training.retrieval.optim import MixedPrecision
 
 PASSAGES = (
     Passage(
@@ -228,3 +230,42 @@ def test_own_businesses_are_whole() -> None:
         known = {passage.id for passage in business.passages}
         for example in business.examples:
             assert set(augment.used(example)) <= known, example.id
+
+
+def test_quick_operators_give_the_same_loss_and_gradients() -> None:
+    """Attention and norm for processors, beside those of transformers, on rows of unlike length."""
+    torch.manual_seed(5)
+    sizes = {"hidden_size": 36, "intermediate_size": 40, "num_attention_heads": 6, "num_key_value_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=50, num_hidden_layers=2, initializer_range=0.3, **sizes))
+    quick = copy.deepcopy(model)
+    operators.quicken(quick)
+    samples = [Sample(tuple(range(3, 12)), (5, 6, 7)), Sample((9, 8), (3, 4, 11))]
+    found = []
+    for one in (model, quick):
+        loss = loss_sum(one, samples)
+        found.append((loss.detach(), torch.autograd.grad(loss, list(one.parameters()))))
+    (loss, gradients), (quick_loss, quick_gradients) = found
+    assert float(quick_loss) == pytest.approx(float(loss), rel=1e-5)
+    for gradient, other in zip(gradients, quick_gradients, strict=True):
+        assert torch.allclose(other, gradient, atol=1e-4 * float(gradient.abs().max()))
+
+
+def test_twin_runs_with_rounded_weights_and_the_master_learns() -> None:
+    """Weights that will be stored with few bits: the small steps of training add up in the whole ones."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(model.weight, 0.6)
+    mixed = MixedPrecision(
+        model,
+        0.1,
+        100,
+        "cpu",
+        warmup=0.0,
+        rounded=lambda step, _, weight: weight.round() if step > 1 else weight,
+    )
+    seen = []
+    for _ in range(4):
+        mixed.step([torch.ones(1, 1)])
+        seen.append(float(mixed.twin.weight))
+    assert seen[0] == pytest.approx(0.5, abs=0.01)
+    assert set(seen[1:]) == {0.0}
+    assert float(mixed.master.weight) == pytest.approx(0.2, abs=0.05)

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 from transformers import LlamaForCausalLM
 
+from training.composer import operators
 from training.composer.augment import Augmenter, Base, Shorten
 from training.composer.encoding import Encoder
 from training.composer.export import stored
@@ -66,6 +67,8 @@ def run(
     log: Callable[[str], None],
 ) -> nn.Module:
     """Train to `steps`, resuming from `checkpoint`. Returns: the float32 model."""
+    if model.device.type == "cpu":
+        operators.quicken(model)
     mixed = MixedPrecision(
         model,
         RATE,

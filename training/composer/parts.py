@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from training.composer.network import Sample
 from training.retrieval.optim import Part
 
-PART_TOKENS = 3600
+PART_TOKENS = 1400
 
 
 def parts_of(samples: Sequence[Sample], loss: Callable[[nn.Module, Sequence[Sample]], Tensor]) -> list[Part]:

@@ -45,7 +45,9 @@ class MixedPrecision:
         matrices = [m for m, _ in self.pairs if m.dim() > 1]
         vectors = [m for m, _ in self.pairs if m.dim() <= 1]
         self._optimiser = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}], lr=rate
+            [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}],
+            lr=rate,
+            fused=True,
         )
         ramp = max(1, int(steps * warmup))
         self._schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -25,10 +25,11 @@ _GRACE_S = 1.5  # after the deadline, for the same
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a reply may get and take."""
+    """How long a reply may get and take, and how long it may wait before it begins."""
 
     tokens: int = 160
     seconds: float = 8.0
+    patience: float = 8.0
 
 
 class TransformersGenerator:
@@ -84,7 +85,8 @@ class TransformersGenerator:
         constraint = None
         if self._constrain:  # a source that was left out of the prompt cannot be cited
             constraint = self._constrain(replace(request, sources=request.sources[: prompt.sources]))
-        job = Job(ids, self._limits.tokens + _GRACE_TOKENS, stop, deadline, constraint)
+        latest = min(deadline, time.monotonic() + self._limits.patience)
+        job = Job(ids, self._limits.tokens + _GRACE_TOKENS, stop, latest, constraint)
         self._batch.submit(job)
         reply = _Reply(self._model, self._limits, deadline)
         try:

@@ -211,11 +211,12 @@ def test_full_queue_is_busy_and_falls_back_to_quotes(llama: LanguageModel) -> No
     assert report == GenerationReport(False, {"fallback": "the composer is busy"})
 
 
-def test_reply_that_cannot_begin_in_time_is_refused(llama: LanguageModel) -> None:
-    """It waits behind a long one until its deadline, not for ever."""
+@pytest.mark.parametrize("hurry", [Limits(24, seconds=0.0), Limits(24, seconds=60, patience=0.0)])
+def test_reply_that_cannot_begin_in_time_is_refused(llama: LanguageModel, hurry: Limits) -> None:
+    """It waits behind a long one until its deadline or as long as it may wait, not for ever."""
     writer = generator(llama, rows=1, limits=Limits(tokens=400, seconds=60))
     hasty = TransformersGenerator.__new__(TransformersGenerator)
-    hasty.__dict__ |= writer.__dict__ | {"_limits": Limits(tokens=24, seconds=0.0)}
+    hasty.__dict__ |= writer.__dict__ | {"_limits": hurry}
     stop = threading.Event()
     try:
         first = writer.generate(REQUEST, stop)
