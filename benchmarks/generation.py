@@ -25,7 +25,7 @@ from assistant.protocols import GenerationRequest
 from assistant.records import Source
 from benchmarks.signature import signature
 
-_PROMPT_TOKENS = 400
+_PROMPT_TOKENS = 400  # three whole passages and a question
 _REPLY_TOKENS = 40  # about two sentences
 _SESSIONS = 16
 _ROUNDS = 3  # replies of each session one after the other
@@ -50,8 +50,8 @@ class Reply:
     tokens: int
 
 
-def request_for(model: LanguageModel, number: int) -> tuple[GenerationRequest, list[int]]:
-    """A request whose prompt has about 400 tokens, another one for each number, and its tokens."""
+def request_for(model: LanguageModel, number: int, tokens: int) -> tuple[GenerationRequest, list[int]]:
+    """A request whose prompt has about so many tokens, another one for each number, and its tokens."""
     write = ChatPromptWriter(model.takes_documents, model.takes_system)
     sources: list[Source] = []
     while True:
@@ -60,7 +60,7 @@ def request_for(model: LanguageModel, number: int) -> tuple[GenerationRequest, l
         sources.append(Source(str(turned), _TITLES[turned % len(_TITLES)], text, "d.md"))
         request = GenerationRequest(f"how long does delivery of {number + 2} sofas take?", tuple(sources))
         ids = model.encode(write(request, lambda prompt: True))
-        if len(ids) >= _PROMPT_TOKENS - 45:
+        if len(ids) >= tokens - 45:
             return request, ids
 
 
@@ -88,7 +88,7 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     return {"p50": round(float(p50), 1), "p95": round(float(p95), 1), "min": round(float(values.min()), 1)}
 
 
-def measure(path: str, dtype: str, threads: int, constrained: bool) -> dict[str, Any]:
+def measure(path: str, dtype: str, threads: int, constrained: bool, prompt_tokens: int) -> dict[str, Any]:
     """All figures of one model."""
     process = psutil.Process()
     before = process.memory_info().rss
@@ -98,7 +98,7 @@ def measure(path: str, dtype: str, threads: int, constrained: bool) -> dict[str,
     model.ends = frozenset()  # every reply gets its full length, whatever the model would say
     table = TokenTable.of(model.vocabulary, never=model.silent, size=model.width)
     batch = Batch(model, rows=_SESSIONS, waiting=_SESSIONS, threads=threads)
-    prompts = [request_for(model, number) for number in range(_SESSIONS)]
+    prompts = [request_for(model, number, prompt_tokens) for number in range(_SESSIONS)]
 
     def one(number: int) -> Reply:
         request, ids = prompts[number % _SESSIONS]
@@ -123,7 +123,7 @@ def measure(path: str, dtype: str, threads: int, constrained: bool) -> dict[str,
     return {
         "benchmark": "generation",
         "model": model.identity,
-        "parameters": sum(part.numel() for part in model._model.parameters()),
+        "parameters": model.parameters,
         "threads": threads,
         "constrained": constrained,
         "prompt_tokens": round(float(np.mean([len(ids) for _, ids in prompts]))),
@@ -156,8 +156,13 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default=settings.composer_dtype)
     parser.add_argument("--threads", type=int, default=settings.composer_threads)
     parser.add_argument("--unconstrained", action="store_true", help="without the constraint on facts")
+    parser.add_argument(
+        "--prompt-tokens", type=int, default=_PROMPT_TOKENS, help="about; excerpts take some 220"
+    )
     options = parser.parse_args()
-    line = measure(str(options.model), options.dtype, options.threads, not options.unconstrained)
+    line = measure(
+        str(options.model), options.dtype, options.threads, not options.unconstrained, options.prompt_tokens
+    )
     print(json.dumps({**line, "signature": signature()}), flush=True)
 
 

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor
 
 GROUP = 32
 _BITS = 4
-_LEAST, _MOST = -8, 7
-_FEW = 8  # up to so many rows reading the weights takes longer than reckoning with them
+LEAST, MOST = -8, 7
 _PACKED, _SCALE, _SHAPE = "weight_packed", "weight_scale", "weight_shape"
 
 CONFIG: Mapping[str, Any] = {
@@ -49,8 +47,8 @@ def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
     Returns: int8 (out, in) and bfloat16 (out, in / `GROUP`).
     """
     groups = weight.float().unflatten(1, (-1, GROUP))
-    scales = (groups.abs().amax(2) / _MOST).clamp(min=1e-8).bfloat16()
-    numbers = (groups / scales.float()[..., None]).round_().clamp_(_LEAST, _MOST)
+    scales = (groups.abs().amax(2) / MOST).clamp(min=1e-8).bfloat16()
+    numbers = (groups / scales.float()[..., None]).round_().clamp_(LEAST, MOST)
     return numbers.flatten(1).to(torch.int8), scales
 
 
@@ -94,25 +92,3 @@ class FourBitWeights:
         with safe_open(self._file, "pt") as file:
             packed, scales, shape = (file.get_tensor(f"{name}.{part}") for part in (_PACKED, _SCALE, _SHAPE))
         return unpack_from_int32(packed, _BITS, torch.Size(shape.tolist())), scales
-
-
-class Product:
-    """Multiplies rows by a matrix."""
-
-    def __init__(self, weight: Tensor, packed: tuple[Tensor, Tensor] | None = None) -> None:
-        """Take a weight (out, in), and its numbers and scales if it has four bits."""
-        self._weight = weight
-        self._packed: tuple[Tensor, Tensor] | None = None
-        if packed:
-            numbers, scales = packed
-            order = torch.ops.aten._convert_weight_to_int4pack_for_cpu((numbers.to(torch.int32) - _LEAST), 1)
-            shifts = torch.stack([scales, torch.zeros_like(scales)], 2).transpose(0, 1)
-            self._packed = order, shifts.contiguous().to(weight.dtype)
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """(rows, in) to (rows, out)."""
-        if self._packed is None or len(rows) > _FEW:
-            return F.linear(rows, self._weight)
-        order, shifts = self._packed
-        found: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, order, GROUP, shifts)
-        return found

@@ -55,13 +55,16 @@ class LanguageModel:
 
         Attributes:
             ends: ids that end a reply.
+            parameters: how many numbers it has learned.
             width: length of the logits.
             takes_excerpts: it was trained on the sentences of its sources that bear on the question.
 
         Raises: ConfigError: the model or its tokenizer is of a kind that cannot be served.
         """
         self._model = model
-        self._pass = LlamaPass(model, four_bit) if LlamaPass.fits(model) else None
+        self._pass: LlamaPass | None = None
+        self._four_bit = four_bit
+        self.parameters = sum(part.numel() for part in model.parameters())
         self._tokenizer = tokenizer
         self.identity = name
         self.columns = min(columns, _own_limit(model.config, name))
@@ -223,8 +226,8 @@ class LanguageModel:
         self.read(cache, 0, [number % len(self._tokenizer) for number in range(usual)])
         self.step(cache, [0])
 
-    def check(self) -> None:
-        """See that batched passes give what a plain pass gives. Blocking.
+    def prepare(self) -> None:
+        """Take the quickest passes there are, and see that batched ones give what a plain one gives. Blocking.
 
         Raises: ConfigError: they do not; the architecture keeps other things than keys and values by position.
         """
@@ -232,10 +235,12 @@ class LanguageModel:
         long, short = usable[5:400:11][: self.columns // 2], usable[7:100:13]
         cache = self.slots(2)
         try:
+            plain = torch.stack([self._plain(ids) for ids in (long, short)])
+            if LlamaPass.fits(self._model):
+                self._pass = LlamaPass(self._model, self._four_bit)
             for row, ids in enumerate((long, short)):
                 self.read(cache, row, ids[:-1])
             batched = self.step(cache, [long[-1], short[-1]])
-            plain = torch.stack([self._plain(ids) for ids in (long, short)])
         except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise ConfigError(
                 f"composer {self.identity}: its architecture cannot be served: {error}"
@@ -287,7 +292,7 @@ def load_language_model(name: str, *, dtype: str = "auto", columns: int = 2048) 
     served = LanguageModel(
         model.requires_grad_(False), tokenizer, name=label, columns=columns, four_bit=four_bit
     )
-    served.check()
+    served.prepare()
     served.warm_up()
     _LOG.info("composer %s, %d tokens at most", label, served.columns)
     return served

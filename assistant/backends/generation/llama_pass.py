@@ -1,8 +1,4 @@
-"""Forward passes of Llama-like models with fewer, larger operators than transformers' own.
-
-A pass over one token is mostly the calling of operators and the reading of weights: products that share their input
-are one, queries that share a key are one block, and weights that lie on disk with four bits are read with four.
-"""
+"""Forward passes of Llama-like models with fewer, quicker operators than transformers' own."""
 
 from __future__ import annotations
 
@@ -14,19 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from assistant.backends.generation.four_bit import FourBitWeights, Product
+from assistant.backends.generation.four_bit import FourBitWeights
+from assistant.backends.generation.products import GatedProduct, Packed, Product, joined
 from assistant.backends.generation.slot_cache import SlotCache
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """Weights of one layer."""
-
     before: Tensor
     projections: Product  # queries, keys, values
     output: Product
     between: Tensor
-    opened: Product  # gate, up
+    opened: GatedProduct
     down: Product
 
 
@@ -34,37 +29,39 @@ class LlamaPass:
     """The layers of a Llama. For one thread."""
 
     def __init__(self, model: LlamaForCausalLM, four_bit: FourBitWeights | None = None) -> None:
-        """Take the weights; those of the model become views of what is joined here, so that nothing lies twice.
+        """Take over the weights, in another order; the model itself cannot be used any more.
 
         Args:
             model: one that `fits`.
             four_bit: what of it has four bits.
         """
         config: Any = model.config
-        self._model = model.model
-        self._head = model.lm_head.weight
+        body: Any = model.model
+        self._embedded, self._turn = body.embed_tokens, body.rotary_emb
+        self._last, self._head = body.norm.weight, Product(model.lm_head.weight)
         self._heads, self._kept = config.num_attention_heads, config.num_key_value_heads
         self._width = getattr(config, "head_dim", None) or config.hidden_size // self._heads
         self._eps = config.rms_norm_eps
         self._layers = []
-        for number, layer in enumerate(model.model.layers):
-            name = f"model.layers.{number}"
-            attention, mlp = layer.self_attn, layer.mlp
-            read = {f"{name}.self_attn.{part}_proj": getattr(attention, f"{part}_proj") for part in "qkvo"}
-            read |= {
-                f"{name}.mlp.{part}_proj": getattr(mlp, f"{part}_proj") for part in ("gate", "up", "down")
-            }
-            q, k, v, o, gate, up, down = read
+        for number, layer in enumerate(body.layers):
+            take = _Weights(layer, f"model.layers.{number}", four_bit)
+            q, k, v = (f"self_attn.{part}_proj" for part in "qkv")
+            gate, up, down = (f"mlp.{part}_proj" for part in ("gate", "up", "down"))
+            packed = take.packed(q, k, v)
+            opened = GatedProduct(take.whole(gate), take.whole(up), take.packed(gate, up))
             self._layers.append(
                 _Layer(
                     layer.input_layernorm.weight,
-                    _joined({n: read[n] for n in (q, k, v)}, four_bit),
-                    _joined({o: read[o]}, four_bit),
+                    Product(
+                        torch.cat([take.whole(q), take.whole(k), take.whole(v)]), packed and joined(packed)
+                    ),
+                    take.product("self_attn.o_proj"),
                     layer.post_attention_layernorm.weight,
-                    _joined({n: read[n] for n in (gate, up)}, four_bit),
-                    _joined({down: read[down]}, four_bit),
+                    opened,
+                    take.product(down),
                 )
             )
+            body.layers[number] = torch.nn.Identity()
 
     @staticmethod
     def fits(model: object) -> bool:
@@ -86,9 +83,8 @@ class LlamaPass:
         Returns: (rows, vocabulary), the logits behind the last token.
         """
         rows, count = ids.shape
-        x = self._model.embed_tokens(ids).flatten(0, 1)
-        turn = self._model.rotary_emb(x, places)
-        cos, sin = (part[:, None] for part in turn)  # (rows, 1, tokens, width)
+        x = self._embedded(ids).flatten(0, 1)
+        cos, sin = (part[:, None] for part in self._turn(x, places))  # (rows, 1, tokens, width)
         for number, layer in enumerate(self._layers):
             projected = layer.projections(self._even(x, layer.before))
             heads = projected.view(rows, count, -1, self._width).transpose(1, 2)
@@ -98,14 +94,16 @@ class LlamaPass:
             queries, keys = turned[:, : self._heads], turned[:, self._heads :]
             keys, values = cache.update(keys, heads[:, self._heads + self._kept :], number)
             mixed = self._attend(queries, keys, values, mask)
-            x = x + layer.output(mixed.transpose(1, 2).reshape(rows * count, -1))
-            gate, up = layer.opened(self._even(x, layer.between)).chunk(2, dim=-1)
-            x = x + layer.down(F.silu(gate) * up)
+            x = layer.output(mixed.transpose(1, 2).reshape(rows * count, -1), x)
+            x = layer.down(layer.opened(self._even(x, layer.between)), x)
         last = x.view(rows, count, -1)[:, -1]
-        return F.linear(self._even(last, self._model.norm.weight), self._head)
+        return self._head(self._even(last, self._last))
 
     def _even(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x, (x.shape[-1],), weight, self._eps)
+        """Divided by the root mean square, times a weight."""
+        square = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32).square_()
+        inverse = square.div_(x.shape[-1]).add_(self._eps).rsqrt_()
+        return x * inverse.to(x.dtype) * weight
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """(rows, heads, tokens, width)."""
@@ -119,15 +117,22 @@ class LlamaPass:
         return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
 
 
-def _joined(layers: dict[str, Any], four_bit: FourBitWeights | None) -> Product:
-    """One product for layers that take the same input."""
-    weight = torch.cat([layer.weight for layer in layers.values()])
-    at = 0
-    for layer in layers.values():
-        size = len(layer.weight)
-        layer.weight = torch.nn.Parameter(weight[at : at + size], requires_grad=False)
-        at += size
-    if four_bit is None or not all(name in four_bit for name in layers):
-        return Product(weight)
-    numbers, scales = zip(*(four_bit.read(name) for name in layers), strict=True)
-    return Product(weight, (torch.cat(numbers), torch.cat(scales)))
+class _Weights:
+    """The matrices of one layer, whole and with four bits."""
+
+    def __init__(self, layer: Any, name: str, four_bit: FourBitWeights | None) -> None:
+        self._layer, self._name, self._four_bit = layer, name, four_bit
+
+    def whole(self, part: str) -> Tensor:
+        weight: Tensor = self._layer.get_submodule(part).weight
+        return weight
+
+    def packed(self, *parts: str) -> list[Packed] | None:
+        names = [f"{self._name}.{part}" for part in parts]
+        if self._four_bit is None or not all(name in self._four_bit for name in names):
+            return None
+        return [self._four_bit.read(name) for name in names]
+
+    def product(self, part: str) -> Product:
+        packed = self.packed(part)
+        return Product(self.whole(part), packed and joined(packed))

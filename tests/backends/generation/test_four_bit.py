@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import silu
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
-from assistant.backends.generation.four_bit import GROUP, Product, dense, quantised
+from assistant.backends.generation.four_bit import GROUP, dense, quantised
 from assistant.backends.generation.language_model import load_language_model
+from assistant.backends.generation.products import GatedProduct, Product
 from tests.backends.generation.conftest import save_model
 from training.composer import export
 
@@ -41,11 +43,17 @@ def test_numbers_and_scales_stand_for_the_nearest_weights() -> None:
 def test_few_rows_and_many_give_the_same(dtype: torch.dtype, least: float) -> None:
     """Read with four bits or with all: the same product."""
     draw = torch.Generator().manual_seed(2)
-    numbers, scales = quantised(torch.randn(48, 64, generator=draw))
-    product = Product(dense(numbers, scales).to(dtype), (numbers, scales))
-    rows = torch.randn(20, 64, generator=draw).to(dtype)
-    few, many = torch.cat([product(rows[:8]), product(rows[8:9])]), product(rows)[:9]
-    assert torch.cosine_similarity(few.float(), many.float()).min() > least
+    packed = [quantised(torch.randn(48, 64, generator=draw)) for _ in range(2)]
+    gate, up = (dense(*one).to(dtype) for one in packed)
+    rows, plus = (torch.randn(20, width, generator=draw).to(dtype) for width in (64, 48))
+    one, opened = Product(gate, packed[0]), GatedProduct(gate, up, packed)
+    for few, many, wanted in (
+        (one(rows[:4]), one(rows), rows @ gate.T),
+        (one(rows[:4], plus[:4]), one(rows, plus), rows @ gate.T + plus),
+        (opened(rows[:4]), opened(rows), silu(rows @ gate.T) * (rows @ up.T)),
+    ):
+        assert torch.cosine_similarity(few.float(), wanted[:4].float()).min() > least
+        assert torch.cosine_similarity(many.float(), wanted.float()).min() > least
 
 
 def logits(folder: Path) -> list[Tensor]:
