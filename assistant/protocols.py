@@ -109,7 +109,7 @@ class Hint:
 
     Attributes:
         source: the source's 1-based number.
-        stars: 2 for the likeliest of all, 1 for others that may well be wanted, else 0.
+        stars: 2 for the likeliest of all if it surely answers, 1 for others that may well be wanted, else 0.
     """
 
     source: int

@@ -12,7 +12,7 @@ from assistant.text import sentences
 
 _MOST_MESSAGES = 6  # three exchanges; what was said earlier hardly bears on the question
 _LAST_EXCHANGE = 2
-_ENDS = frozenset(".!?:;)\"'”’")
+_ENDS = ".!?:;"
 _RULES = """\
 You are the customer service assistant of {shop}. Answer the customer's last message from the numbered sources below.
 - One to three short sentences; what was asked comes first. No greeting, no list, no heading.
@@ -23,10 +23,10 @@ You are the customer service assistant of {shop}. Answer the customer's last mes
 
 
 def excerpts(texts: Sequence[str], hints: Iterable[Hint]) -> list[str]:
-    """The hints' sentences of each source in reading order, those behind their stars that a composer should look at.
+    """The hints' sentences of each source in reading order, cited as a reply would cite them, behind their stars.
 
     Args:
-        texts: of the sources; one without hints becomes empty.
+        texts: of the sources, whose numbers begin with 1; one without hints becomes empty.
         hints: sentences that do not stand in their source are left out.
     """
     found: list[dict[int, str]] = [{} for _ in texts]
@@ -34,12 +34,16 @@ def excerpts(texts: Sequence[str], hints: Iterable[Hint]) -> list[str]:
         at = texts[hint.source - 1].find(hint.text)
         if at >= 0:
             found[hint.source - 1][at] = "*" * hint.stars + hint.text
-    return [" ".join(_ended(kept[at]) for at in sorted(kept)) for kept in found]
+    return [
+        " ".join(_cited(kept[at], number) for at in sorted(kept))
+        for number, kept in enumerate(found, start=1)
+    ]
 
 
-def _ended(sentence: str) -> str:
-    """A sentence that can be followed by another; facts ("key: value") are set apart by semicolons."""
-    return sentence if sentence[-1:] in _ENDS else f"{sentence};"
+def _cited(sentence: str, number: int) -> str:
+    """A sentence with its citation; facts ("key: value") are set apart by semicolons."""
+    words = sentence.rstrip(_ENDS)
+    return f"{words} [{number}]{sentence[len(words) :] or ';'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ _AS_GOOD = 0.08  # one more is quoted when nothing but chance would leave it out
 MOST_HINTS = 6  # nine in ten of the sentences that replies were made from are among them
 _MOST_STARRED = 3
 _NEAR_STARRED = 0.35
+_SURE = 0.5  # below, it may well be that no sentence answers; below 0 that is likelier than not
 _LEANS_BACK = re.compile(
     r"(?:it|its|this|that|these|those|they|them|their|he|she|then|otherwise|after that|before that|in that case|"
     r"in this case|in both cases|either way|there|both|such)\b(?!\s+(?:is|are) (?:a|an|no|two|three)\b)",
@@ -98,6 +99,8 @@ def choose_hints(totals: Sequence[Sequence[float]], most: int = MOST_HINTS) -> l
     )
 
     def stars(rank: int, total: float) -> int:
-        return 2 if rank == 0 else int(rank < _MOST_STARRED and total <= ranked[0][0] + _NEAR_STARRED)
+        if rank == 0 and -total > _SURE:
+            return 2
+        return int(rank < _MOST_STARRED and total < 0 and total <= ranked[0][0] + _NEAR_STARRED)
 
     return [(source, place, stars(rank, total)) for rank, (total, source, place) in enumerate(ranked[:most])]

@@ -124,7 +124,7 @@ def test_only_the_hints_are_shown_to_models_that_were_trained_on_excerpts() -> N
     hints = (Hint(1, "Rugs take a week.", 2), Hint(1, "Parcels take two days.", 0))
     request = replace(REQUEST, hints=hints)
     shown = ChatPromptWriter(documents=True, excerpts=True)(request, lambda prompt: True)
-    assert shown.documents[0][1] == "Parcels take two days. **Rugs take a week."
+    assert shown.documents[0][1] == "Parcels take two days [1]. **Rugs take a week [1]."
     plain = ChatPromptWriter(documents=True)(request, lambda prompt: True)
     assert plain.documents[0][1] == REQUEST.sources[0].text
     unknown = ChatPromptWriter(documents=True, excerpts=True)(REQUEST, lambda prompt: True)
@@ -132,7 +132,8 @@ def test_only_the_hints_are_shown_to_models_that_were_trained_on_excerpts() -> N
 
 
 def test_excerpts_keep_sentences_apart() -> None:
-    """Facts get their semicolons back; a sentence that stands in no source is left out."""
+    """Facts get their semicolons back; a sentence that stands in no source is left out; each source has its number."""
     facts = "Order: 17; Total: 20 euros; Paid: no"
     hints = [Hint(1, "Paid: no", 1), Hint(1, "Order: 17", 0), Hint(2, "Three.", 2)]
-    assert excerpts([facts, "One. Two."], hints) == ["Order: 17; *Paid: no;", ""]
+    assert excerpts(["One. Two."] * 2, [Hint(2, "Two.", 0)]) == ["", "Two [2]."]
+    assert excerpts([facts, "One. Two."], hints) == ["Order: 17 [1]; *Paid: no [1];", ""]

@@ -49,10 +49,15 @@ def test_no_sentences_give_no_quotes() -> None:
 
 
 def test_hints_are_the_nearest_sentences_of_all_sources_best_first() -> None:
-    """Whatever source they stand in; the best has two stars, two more have one unless they are far from it."""
+    """Whatever source they stand in; the best has two stars, two more have one unless they are far from it.
+
+    Where it is likelier that no sentence answers, none has any.
+    """
     totals = [[0.9, 1.2], [1.3, 0.2], [1.1, 1.15]]
     ranked = [(1, 0, 2), (0, 1, 1), (2, 1, 1), (2, 0, 0), (0, 0, 0), (1, 1, 0)]
     assert choose_hints(totals) == ranked
     assert choose_hints(totals, most=4) == ranked[:4]
+    assert choose_hints([[0.4, 0.3], [-0.2]]) == [(0, 0, 1), (0, 1, 1), (1, 0, 0)]
+    assert choose_hints([[-0.3], [-0.2]]) == [(1, 0, 0), (0, 0, 0)]
     assert choose_hints([[1.3, 0.5], [], [0.9]]) == [(0, 0, 2), (2, 0, 0), (0, 1, 0)]
     assert choose_hints([]) == []

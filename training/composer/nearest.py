@@ -21,7 +21,7 @@ from training.composer.augment import Base, without_ids
 from training.composer.corpus import Business, Example, Passage
 from training.composer.labels import gold
 
-_BLUR = 0.25
+_BLUR = 0.15
 _COUNTS = (4, 5, 6, 6, 7, 8)
 _FACTS = re.compile(r"[^:;.]+:[^;]+(?:;[^:;]+:[^;]+){2,}")
 ENCODER = Path(__file__).parents[2] / "models" / "retrieval"
