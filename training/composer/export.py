@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -51,6 +51,17 @@ def write(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: P
             found[name] = weight.detach().to(_EMBEDDINGS)
     save_file(found, folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer.save_pretrained(folder)
+
+
+def parameters(file: Path) -> int:
+    """How many numbers a file written here stands for."""
+    count = 0
+    for name, values in load_file(file).items():
+        if name.endswith("weight_shape"):
+            count += int(values.prod())
+        elif not name.endswith(("weight_packed", "weight_scale")):
+            count += values.numel()
+    return count
 
 
 def _in_layers(name: str) -> bool:
