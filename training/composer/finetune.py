@@ -17,7 +17,7 @@ from training.composer.network import Sample, loss_sum
 from training.composer.parts import parts_of
 from training.retrieval.optim import MixedPrecision, Part, train
 
-STEPS = 900
+STEPS = 700
 BATCH = 24
 RATE = 4e-4
 WHOLE_SHARE = (

@@ -46,7 +46,7 @@ def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns: int8 (out, in) and bfloat16 (out, in / `GROUP`).
     """
-    groups = weight.float().unflatten(1, (-1, GROUP))
+    groups = weight.float().reshape(len(weight), -1, GROUP)
     scales = (groups.abs().amax(2) / MOST).clamp(min=1e-8).bfloat16()
     numbers = (groups / scales.float()[..., None]).round_().clamp_(LEAST, MOST)
     return numbers.flatten(1).to(torch.int8), scales
@@ -54,7 +54,7 @@ def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def dense(numbers: Tensor, scales: Tensor) -> Tensor:
     """The weights that numbers and scales stand for, float32 (out, in)."""
-    return (numbers.float().unflatten(1, (-1, GROUP)) * scales.float()[..., None]).flatten(1)
+    return (numbers.float().reshape(len(numbers), -1, GROUP) * scales.float()[..., None]).flatten(1)
 
 
 def tensors(name: str, weight: Tensor) -> dict[str, Tensor]:

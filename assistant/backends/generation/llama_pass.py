@@ -53,7 +53,8 @@ class LlamaPass:
                 _Layer(
                     layer.input_layernorm.weight,
                     Product(
-                        torch.cat([take.whole(q), take.whole(k), take.whole(v)]), packed and joined(packed)
+                        torch.cat([take.whole(q), take.whole(k), take.whole(v)]),
+                        joined(packed) if packed else None,
                     ),
                     take.product("self_attn.o_proj"),
                     layer.post_attention_layernorm.weight,
@@ -103,7 +104,8 @@ class LlamaPass:
         """Divided by the root mean square, times a weight."""
         square = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32).square_()
         inverse = square.div_(x.shape[-1]).add_(self._eps).rsqrt_()
-        return x * inverse.to(x.dtype) * weight
+        even: Tensor = x * inverse.to(x.dtype) * weight
+        return even
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """(rows, heads, tokens, width)."""
@@ -135,4 +137,4 @@ class _Weights:
 
     def product(self, part: str) -> Product:
         packed = self.packed(part)
-        return Product(self.whole(part), packed and joined(packed))
+        return Product(self.whole(part), joined(packed) if packed else None)

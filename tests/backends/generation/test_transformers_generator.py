@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM
 
 from assistant.backends.generation.batching import Batch, End, Job
 from assistant.backends.generation.fallback import FallbackGenerator
@@ -30,9 +31,15 @@ KINDS = ("composer", "gpt2", "llama")
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def model(request: pytest.FixtureRequest, models: dict[str, Path]) -> LanguageModel:
-    """A tiny model in float32."""
-    return load_language_model(str(models[request.param]), dtype="float32")
+def folder(request: pytest.FixtureRequest, models: dict[str, Path]) -> Path:
+    """A tiny model."""
+    return models[request.param]
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> LanguageModel:
+    """The same, served in float32."""
+    return load_language_model(str(folder), dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +84,9 @@ def wait_for(job: Job) -> list[int]:
 
 
 @torch.no_grad()
-def by_library(model: LanguageModel, ids: list[int], most: int) -> list[int]:
+def by_library(network: Any, model: LanguageModel, ids: list[int], most: int) -> list[int]:
     """Greedy decoding without cache, batch or slots: the whole text again for every token."""
-    network, text = model._model, list(ids)
+    text = list(ids)
     while len(text) - len(ids) < most:
         count = len(text)
         seen = torch.arange(count)[None, :] <= torch.arange(count)[:, None]
@@ -93,7 +100,7 @@ def by_library(model: LanguageModel, ids: list[int], most: int) -> list[int]:
     return text[len(ids) :]
 
 
-def test_replies_of_a_batch_are_those_of_each_alone(model: LanguageModel) -> None:
+def test_replies_of_a_batch_are_those_of_each_alone(folder: Path, model: LanguageModel) -> None:
     """Eleven prompts of many lengths join and leave four rows; each reply is the library's own greedy one."""
     lengths = [3 + 5 * n % 22 for n in range(11)]
     batch = Batch(model, rows=4, waiting=20)
@@ -107,8 +114,9 @@ def test_replies_of_a_batch_are_those_of_each_alone(model: LanguageModel) -> Non
         replies = [wait_for(job) for job in jobs]
     finally:
         batch.close()
+    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     assert replies == [
-        by_library(model, list(job.prompt), most) for job, most in zip(jobs, lengths, strict=True)
+        by_library(network, model, list(job.prompt), most) for job, most in zip(jobs, lengths, strict=True)
     ]
     assert len({tuple(reply) for reply in replies}) > 8, (
         "the model says the same to everything: the test is blind"
