@@ -305,7 +305,8 @@ def _four_bit(config: Any, folder: Path) -> FourBitWeights | None:
         return None
     config.quantization_config = {**quantization, "dequantize": True}
     ours = all(quantization.get(name) == CONFIG[name] for name in ("format", "config_groups"))
-    return FourBitWeights(folder) if ours else None
+    whole = (folder / "model.safetensors").is_file()  # one in several files runs with plain weights
+    return FourBitWeights(folder) if ours and whole else None
 
 
 def _choose_dtype(wanted: str) -> torch.dtype:
