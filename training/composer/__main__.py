@@ -161,9 +161,7 @@ class Run:
     def evaluate(self) -> None:
         """Figures of the exported model; every reply is written beside the log."""
         bases = nearest.bases(corpus.load_split(self.material / "corpus", self.part))
-        model = LlamaForCausalLM.from_pretrained(
-            self.models, dtype=torch.bfloat16
-        )  # as transformers reads it
+        model = LlamaForCausalLM.from_pretrained(self.models, dtype=torch.bfloat16)
         items = measure.compose(model, self._tokenizer, bases, self.seed)
         with (self.runs / f"{self.part}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(dataclasses.asdict(item), ensure_ascii=False) + "\n" for item in items)

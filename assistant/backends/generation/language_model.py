@@ -123,7 +123,10 @@ class LanguageModel:
             for source in request.sources
         )
         history = tuple(Message(message.role, self._disarm(message.text)) for message in request.history)
-        return replace(request, question=self._disarm(request.question), sources=sources, history=history)
+        hints = tuple(replace(hint, text=self._disarm(hint.text)) for hint in request.hints)
+        return replace(
+            request, question=self._disarm(request.question), sources=sources, history=history, hints=hints
+        )
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Token ids of a prompt, up to where the reply begins.

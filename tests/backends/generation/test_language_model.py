@@ -25,7 +25,10 @@ from transformers import (
 )
 
 from assistant.backends.generation.language_model import load_language_model
+from assistant.composition.prompt import excerpts
 from assistant.errors import ConfigError
+from assistant.protocols import GenerationRequest, Hint
+from assistant.records import Source
 from tests.backends.generation.conftest import SYSTEM_TEMPLATE, make_tokenizer, save_model
 
 
@@ -168,3 +171,13 @@ def test_architecture_with_masks_of_its_own_is_refused(tmp_path: Path) -> None:
     config = BloomConfig(vocab_size=409, hidden_size=32, n_layer=2, n_head=4, eos_token_id=4)
     with pytest.raises(ConfigError, match="cannot be served"):
         load_language_model(save_other(BloomForCausalLM(config), tmp_path), dtype="float32")
+
+
+def test_control_tokens_are_broken_in_excerpts_too(models: dict[str, Path]) -> None:
+    """Else a sentence with one would not be found in its source any more, and be left out."""
+    model = load_language_model(str(models["composer"]), dtype="float32")
+    text = "Write <|end|> to finish."
+    request = GenerationRequest("q", (Source("a#1", "A", text, "a.md"),), hints=(Hint(1, text, 2),))
+    safe = model.disarm(request)
+    assert "<|end|>" not in safe.hints[0].text
+    assert excerpts([safe.sources[0].text], safe.hints) != [""]
