@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import random
 from pathlib import Path
@@ -23,8 +24,10 @@ from training.voice import (
     ngram,
     objective,
     spoken,
+    text,
     train,
     units,
+    variation,
 )
 from training.voice.clips import Clip
 from training.voice.features import Item, items, make
@@ -371,6 +374,40 @@ def test_augmentation_keeps_format_and_repeats_with_its_seed() -> None:
         assert augment.quiet_clip(rng, [samples]).dtype == np.int16
     for codec, container, rates in (("libopus", "ogg", 16), ("libmp3lame", "mp3", 32)):
         assert abs(len(augment.through_codec(samples, codec, container, rates)) - RATE_HZ) < 1200
+
+
+def test_variation_changes_bands_and_loses_some_of_what_is_said() -> None:
+    rng = np.random.default_rng(4)
+    sound = torch.from_numpy(rng.normal(0, 3000, 4 * RATE_HZ).astype(np.float32))
+    rows = Mfcc()(sound)
+    rows = rows - rows.mean(0)
+    made = [variation.varied(rows, random.Random(seed)) for seed in range(20)]
+    again = variation.varied(rows, random.Random(3))
+    assert torch.equal(made[3], again)
+    lost = [int((one == 0).all(1).sum()) for one in made]
+    assert min(lost) < max(lost) < 0.4 * len(rows)
+    kept = [one[(one != 0).any(1)] for one in made]
+    assert all(one.isfinite().all() and 0.3 < one.std() / rows.std() < 1.4 for one in kept)
+    assert not any(torch.equal(one, other) for one, other in itertools.pairwise(made))
+
+
+def test_a_longer_vocal_tract_moves_what_is_heard_to_lower_bands() -> None:
+    bands = torch.zeros(1, COEFFICIENTS)
+    bands[0, 20] = 1.0
+    assert int((bands @ variation.warp(1.0)).argmax()) == 20
+    assert int((bands @ variation.warp(1.12)).argmax()) < 20 < int((bands @ variation.warp(0.88)).argmax())
+
+
+def test_books_are_cut_into_pieces_as_they_are_read() -> None:
+    book = (
+        "Project Gutenberg's licence\nand more of it\n\n"
+        "She was gone, and he,\nwho had not spoken--not once--went home. \n\nThe end."
+    )
+    pieces = text.paragraphs(book)
+    assert " ".join(pieces) == "She was gone, and he, who had not spoken not once went home. The end."
+    long = text.paragraphs("and so he went on, " * 40)
+    assert len(long) > 4
+    assert max(map(len, long)) < 150
 
 
 def test_scores_depend_on_the_past_and_on_few_frames_ahead() -> None:

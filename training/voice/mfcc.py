@@ -40,7 +40,16 @@ def _filters() -> Tensor:
     return torch.cat([shape, shape.new_zeros(1, COEFFICIENTS)]).float()
 
 
-def _cosines() -> Tensor:
+def band_position(factor: float) -> Tensor:
+    """Where the filters' middles lie among them when each is at `factor` times its frequency: (filters,)."""
+    low, high = _mel(_LOW_HZ), _mel(_HIGH_HZ)
+    step = (high - low) / (COEFFICIENTS + 1)
+    middles = low + step * torch.arange(1, COEFFICIENTS + 1)
+    hertz = 700.0 * (torch.exp(middles / 1127.0) - 1) * factor
+    return (1127.0 * torch.log(1 + hertz / 700.0) - low) / step - 1
+
+
+def cosines() -> Tensor:
     """Orthonormal DCT-II with the lifter: (filters, coefficients)."""
     k = torch.arange(COEFFICIENTS, dtype=torch.float64)
     table = torch.cos(math.pi / COEFFICIENTS * (k[:, None] + 0.5) * k) * math.sqrt(2 / COEFFICIENTS)
@@ -53,7 +62,7 @@ class Mfcc:
 
     def __init__(self, device: str = "cpu") -> None:
         self._filters = _filters().to(device)
-        self._cosines = _cosines().to(device)
+        self._cosines = cosines().to(device)
         hann = 0.5 - 0.5 * torch.cos(2 * math.pi * torch.arange(WINDOW, dtype=torch.float64) / (WINDOW - 1))
         self._window = (hann**0.85).float().to(device)
 

@@ -22,6 +22,7 @@ from training.voice.features import Item, Store
 from training.voice.mfcc import normalised
 from training.voice.network import SUBSAMPLING, AcousticModel
 from training.voice.objective import Denominator, Pronunciations, Transcripts
+from training.voice.variation import varied
 
 Log = Callable[[str], None]
 
@@ -62,7 +63,7 @@ _CLIP = 3.0
 _OUTPUT_PENALTY = 3e-5
 _BUCKET = 45  # frames; lengths are padded to a multiple, so that few shapes occur
 _POOL = 3000  # clips of like length are looked for among so many
-_MASKED = 0.5  # of the clips lose up to a quarter of a second
+_DROPOUT = 0.2  # until the last tenth, in which it goes to nothing
 _LOG_EVERY = 25
 _MOST_BAD = -1000.0  # objective under which an utterance does not count: its alignment fails
 
@@ -142,15 +143,10 @@ class Batches:
             epoch += 1
 
     def build(self, chosen: Sequence[Item], seed: str) -> Batch:
-        """Read, normalise, shift by up to two frames, mask and pad."""
+        """Read, normalise, shift by up to two frames, vary and pad."""
         rng = random.Random(seed)
         shift = rng.randrange(SUBSAMPLING)
-        rows = [normalised(self._store.read(item)[shift:], self._mean) for item in chosen]
-        for row in rows:
-            if rng.random() < _MASKED:
-                width = rng.randrange(1, 25)
-                start = rng.randrange(max(1, len(row) - width))
-                row[start : start + width] = 0
+        rows = [varied(normalised(self._store.read(item)[shift:], self._mean), rng) for item in chosen]
         longest = _padded(max(map(len, rows)))
         features = torch.stack([torch.cat([row, row[-1:].expand(longest - len(row), -1)]) for row in rows])
         lengths = torch.tensor([-(-len(row) // SUBSAMPLING) for row in rows])
@@ -283,6 +279,8 @@ def _work(
     while step < settings.steps and not stop:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, settings)
+        torch.manual_seed((settings.seed * settings.steps + step) * processes + rank)  # of dropout
+        model.dropout = _DROPOUT * min(1.0, 10 * (1 - step / settings.steps))
         late = time.monotonic() - began > 60 * stop_after
         figures, stop = update(model, denominator, optimizer, next(source), device, late)
         report.add(figures)

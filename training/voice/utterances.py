@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.retrieval.corpus import load_split
-from training.voice import spoken, text
+from training.voice import engines, spoken, text
 from training.voice.engines import HELD_OUT, TRAINED
 from training.voice.lexicon import Dictionary
 from training.voice.text import Sentence
@@ -24,6 +24,9 @@ _SAYINGS = 4500
 _AGAIN = 0.6  # of the questions are spoken a second time, by another voice
 _TEST_QUESTIONS = {"validation": 60, "test": 100}  # a voice
 _TEST_SAYINGS = 40  # of each kind, a voice
+NEURAL = "neural"  # the part that neural voices speak, to be trained on; more of it than is ever wanted
+_NEURAL_COUNT = 6000
+_NEURAL_SHARES = {"questions": 0.4, "customers": 0.15, "documents": 0.2, "sayings": 0.25}
 _WORDS_TOGETHER = 6  # of the lists in which every word of the vocabulary is spoken
 
 
@@ -73,9 +76,20 @@ def plan(
         Utterance(f"train/{place:05d}", "train", kind, voice, said)
         for place, ((kind, said), voice) in enumerate(zip(texts, voices, strict=True))
     ]
+    made += _neural(texts, random.Random(f"{seed}-{NEURAL}"))
     for part in ("validation", "test"):
         made += _tests(material, part, dictionary, random.Random(f"{seed}-{part}"))
     return made
+
+
+def _neural(texts: Sequence[tuple[str, str]], rng: random.Random) -> list[Utterance]:
+    """What neural voices say: drawn from what the others say."""
+    of_kind = {kind: [said for other, said in texts if other == kind] for kind in _NEURAL_SHARES}
+    kinds = rng.choices(list(of_kind), list(_NEURAL_SHARES.values()), k=_NEURAL_COUNT)
+    return [
+        Utterance(f"{NEURAL}/{place:05d}", NEURAL, kind, engines.NEURAL, rng.choice(of_kind[kind]))
+        for place, kind in enumerate(kinds)
+    ]
 
 
 def _tests(material: Path, part: str, dictionary: Dictionary, rng: random.Random) -> list[Utterance]:
