@@ -150,7 +150,9 @@ def build(
     units = passage_units(PASSAGES)
     vectors = embedder.embed([unit.text for unit in units])
     calibration = Calibration((4.0, *([0.0] * (len(FEATURES) - 1))), -5.0)
-    search = PassageSearch(PASSAGES, units, vectors, FaissIndex.build(vectors), calibration=calibration, selector=selector)
+    search = PassageSearch(
+        PASSAGES, units, vectors, FaissIndex.build(vectors), calibration=calibration, selector=selector
+    )
     examples = embedder.embed([text for intent in INTENTS for text in intent.examples])
     base = Base(
         snapshot_id="s",
