@@ -63,7 +63,7 @@ _CLIP = 3.0
 _OUTPUT_PENALTY = 3e-5
 _BUCKET = 45  # frames; lengths are padded to a multiple, so that few shapes occur
 _POOL = 3000  # clips of like length are looked for among so many
-_DROPOUT = 0.2  # until the last tenth, in which it goes to nothing
+_DROPOUT = 0.0  # until the last tenth, in which it goes to nothing
 _LOG_EVERY = 25
 _MOST_BAD = -1000.0  # objective under which an utterance does not count: its alignment fails
 

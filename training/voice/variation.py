@@ -11,11 +11,11 @@ from training.voice.mfcc import COEFFICIENTS, band_position, cosines
 
 _TO_CEPSTRA = cosines()
 _TO_BANDS = torch.linalg.inv(_TO_CEPSTRA.double()).float()
-_TRACT = 0.12  # the vocal tract is so much longer or shorter, at most
-_RANGE = 0.12  # of level, at most
-_BANDS_LOST, _WIDEST = 2, 8  # how often, and how many of the 40 bands
-_LOSING_BANDS = 0.6  # of the clips
-_STRETCH, _LONGEST = 150, 25  # frames: for each so many, one loss of up to so many
+_TRACT = 0.08  # the vocal tract is so much longer or shorter, at most
+_RANGE = 0.08  # of level, at most
+_BANDS_LOST, _WIDEST = 1, 7  # how often, and how many of the 40 bands
+_LOSING_BANDS = 0.4  # of the clips
+_STRETCH, _LONGEST = 300, 20  # frames: for each so many, one loss of up to so many
 
 
 def varied(rows: Tensor, rng: random.Random) -> Tensor:
