@@ -14,8 +14,8 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assistant.app import speech_models
@@ -34,25 +34,39 @@ from benchmarks.synthesis import VOICES, lacking, spoken
 WAYS = ("typed", "heard", "put right")
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A question as a voice said it: in every way of asking, with the words said and the errors in them."""
+
+    voice: str
+    asked: tuple[Question, ...]
+    words: int
+    errors: int
+
+
 def heard(
     questions: Sequence[Question], recognizer: VoskRecognizer, right: Callable[..., str]
-) -> tuple[dict[str, list[Question]], int, int]:
-    """Each question in every way of asking, the words that were said and the errors in them."""
-    voices = itertools.cycle(VOICES)
-    asked: dict[str, list[Question]] = {way: [] for way in WAYS}
-    words = errors = 0
-    for question in questions:
+) -> Iterator[Spoken]:
+    """Have each question spoken and recognised; what an engine cannot say is left out."""
+    for question, voice in zip(questions, itertools.cycle(VOICES), strict=False):
         said = spoken_words(question.text)
-        content = spoken(" ".join(said), next(voices), question.id)
+        content = spoken(" ".join(said), voice, question.id)
         if content is None:
             continue
         transcript = transcribe(content, recognizer, "en", Plain().correct).transcript
         texts = (question.text, transcript.raw, right(transcript.words))
-        for way, text in zip(WAYS, texts, strict=True):
-            asked[way].append(replace(question, text=text))
-        words += len(said)
-        errors += distance(spoken_words(transcript.raw), said)
-    return asked, words, errors
+        asked = tuple(replace(question, text=text) for text in texts)
+        yield Spoken(voice, asked, len(said), distance(spoken_words(transcript.raw), said))
+
+
+def figures(way: str, found: Sequence[tuple[Spoken, tuple[Answered, ...]]]) -> dict[str, float]:
+    """R@1, and of what was heard the word error rate."""
+    answered = [answers[WAYS.index(way)] for _, answers in found]
+    made = {"n": len(found), "r_at_1": round(question_figures(answered)["retrieval"]["r_at_1"], 4)}
+    if way == "heard":
+        errors, words = sum(one.errors for one, _ in found), sum(one.words for one, _ in found)
+        made["wer"] = round(errors / words, 4)
+    return made
 
 
 def main() -> None:
@@ -72,8 +86,7 @@ def main() -> None:
     if missing := lacking():
         parser.error(f"not installed: {missing}; docs/training.md, section Voice, names the packages")
     recognizer = VoskRecognizer(model)
-    answered: dict[str, list[Answered]] = {way: [] for way in WAYS}
-    words = errors = 0
+    found: list[tuple[Spoken, tuple[Answered, ...]]] = []
     with contextlib.closing(Bases(settings, arguments.knowledge)) as bases:
         for path in arguments.files:
             questions = [
@@ -83,19 +96,17 @@ def main() -> None:
             ]
             engine = bases.engine(path)
             corrector = build_corrector(engine.knowledge, recognizer.vocabulary(), "en")
-            asked, said, wrong = heard(spread(questions, arguments.limit), recognizer, corrector.correct)
-            words, errors = words + said, errors + wrong
-            for way, listed in asked.items():
-                found = asyncio.run(
-                    ask_all(engine, listed, 0.05, replies=False, path=path, step=lambda: None)
-                )
-                answered[way] += found
-    for way, items in answered.items():
-        figures = {"r_at_1": question_figures(items)["retrieval"]["r_at_1"]}
-        if way == "heard":
-            figures["wer"] = errors / words
-        line = {"benchmark": f"spoken questions, {way}", "model": model.name, "n": len(items)}
-        line |= {name: round(value, 4) for name, value in figures.items()}
+            said = list(heard(spread(questions, arguments.limit), recognizer, corrector.correct))
+            answers = [
+                asyncio.run(ask_all(engine, listed, 0.05, replies=False, path=path, step=lambda: None))
+                for listed in zip(*(one.asked for one in said), strict=True)
+            ]
+            found += zip(said, zip(*answers, strict=True), strict=True)
+    for way in WAYS:
+        line = {"benchmark": f"spoken questions, {way}", "model": model.name, **figures(way, found)}
+        line["by_voice"] = {
+            voice: figures(way, [item for item in found if item[0].voice == voice]) for voice in VOICES
+        }
         print(json.dumps({**line, "signature": signature()}), flush=True)
 
 

@@ -73,7 +73,7 @@ class Options:
     bigrams: int = 400_000
     trigrams: int = 500_000
     clips: int = 26_000  # synthetic clips for training, of some 29,500; 0: all
-    neural: int = 2_000  # clips by neural voices; at most 6,000
+    neural: int = 1_000  # clips by neural voices; at most 6,000
     copies: int = 2
     steps: int = _TRAINING.steps
     frames: int = _TRAINING.frames

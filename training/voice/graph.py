@@ -25,7 +25,7 @@ _PLUGINS = "usr/lib/*/fst/22"
 _PAUSE = math.log(2)  # cost of a pause, and of none, between words
 _UNKNOWN_PENALTY = 0.5  # a phone, for what is not in the vocabulary
 _DECODER = (
-    "--min-active=200", "--max-active=1500", "--beam=8.0", "--lattice-beam=3.0", "--acoustic-scale=0.7",
+    "--min-active=200", "--max-active=1500", "--beam=9.0", "--lattice-beam=3.0", "--acoustic-scale=0.8",
     "--frame-subsampling-factor=3", f"--endpoint.silence-phones={SILENCE_PHONE}",
     "--endpoint.rule2.min-trailing-silence=0.5", "--endpoint.rule3.min-trailing-silence=1.0",
     "--endpoint.rule4.min-trailing-silence=2.0",

@@ -25,17 +25,14 @@ class Layer(nn.Module):
         self.wide = nn.Linear(2 * bottleneck, width)
         self.norm = _norm(width)
 
-    def forward(self, x: Tensor, dropout: float) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """(batch, frames, width) to (batch, frames - 2, width)."""
         # narrow(cat(x[t], x[t + 1])), as two maps of every frame: joining narrow frames is the cheaper way
         bottleneck, both = self.narrow.weight.shape
         halves = F.linear(x, self.narrow.weight.view(bottleneck, 2, both // 2).transpose(0, 1).flatten(0, 1))
         y = halves[:, :-1, :bottleneck] + halves[:, 1:, bottleneck:]
         y = F.relu(self.wide(torch.cat([y[:, :-1], y[:, 1:]], -1)))
-        y = _normed(self.norm, y)
-        if self.training and dropout:
-            y = y * torch.empty_like(y[:, :1]).uniform_(1 - 2 * dropout, 1 + 2 * dropout)
-        return torch.add(y, x[:, 1:-1] if self.ahead else x[:, 2:], alpha=BYPASS)
+        return torch.add(_normed(self.norm, y), x[:, 1:-1] if self.ahead else x[:, 2:], alpha=BYPASS)
 
 
 class AcousticModel(nn.Module):
@@ -50,9 +47,6 @@ class AcousticModel(nn.Module):
     shift: Tensor
     scale: Tensor
     mean: Tensor
-    # While it is trained, what a layer adds is scaled, by channel and clip, evenly from 1 - 2 dropout to 1 + 2 dropout
-    # (Cheng et al. 2017, as in Kaldi).
-    dropout: float = 0.0
 
     def __init__(self, width: int, bottleneck: int, depth: int, ahead: int) -> None:
         super().__init__()
@@ -79,7 +73,7 @@ class AcousticModel(nn.Module):
         y = x.transpose(2, 3).reshape(batch, -1, (2 * _REACH + 1) * COEFFICIENTS)
         y = _normed(self.norm, F.relu(self.splice(y)))
         for layer in self.layers:
-            y = layer(y, self.dropout)
+            y = layer(y)
         scores: Tensor = self.out(y)
         return scores
 

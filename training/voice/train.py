@@ -63,7 +63,6 @@ _CLIP = 3.0
 _OUTPUT_PENALTY = 3e-5
 _BUCKET = 45  # frames; lengths are padded to a multiple, so that few shapes occur
 _POOL = 3000  # clips of like length are looked for among so many
-_DROPOUT = 0.0  # until the last tenth, in which it goes to nothing
 _LOG_EVERY = 25
 _MOST_BAD = -1000.0  # objective under which an utterance does not count: its alignment fails
 
@@ -279,8 +278,6 @@ def _work(
     while step < settings.steps and not stop:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, settings)
-        torch.manual_seed((settings.seed * settings.steps + step) * processes + rank)  # of dropout
-        model.dropout = _DROPOUT * min(1.0, 10 * (1 - step / settings.steps))
         late = time.monotonic() - began > 60 * stop_after
         figures, stop = update(model, denominator, optimizer, next(source), device, late)
         report.add(figures)
