@@ -14,6 +14,7 @@ import torch
 
 from training.voice import (
     augment,
+    books,
     clips,
     evaluate,
     export,
@@ -24,7 +25,6 @@ from training.voice import (
     ngram,
     objective,
     spoken,
-    text,
     train,
     units,
     variation,
@@ -403,9 +403,9 @@ def test_books_are_cut_into_pieces_as_they_are_read() -> None:
         "Project Gutenberg's licence\nand more of it\n\n"
         "She was gone, and he,\nwho had not spoken--not once--went home. \n\nThe end."
     )
-    pieces = text.paragraphs(book)
+    pieces = books.pieces(book)
     assert " ".join(pieces) == "She was gone, and he, who had not spoken not once went home. The end."
-    long = text.paragraphs("and so he went on, " * 40)
+    long = books.pieces("and so he went on, " * 40)
     assert len(long) > 4
     assert max(map(len, long)) < 150
 

@@ -14,7 +14,7 @@ import zstandard
 
 from training.retrieval.corpus import Business, load_business, load_split, names
 from training.retrieval.opentext import DIALOGUES, DOCUMENTS, QUESTIONS
-from training.voice import packages, spoken
+from training.voice import books, packages, spoken
 from training.voice.lexicon import Dictionary
 
 # Books that tell and explain, for English that is not about help.
@@ -34,7 +34,6 @@ _WEIGHTS = {
 }  # fmt: skip
 SAYINGS = 60_000
 _LONGEST = 30  # words
-_LINE = 120  # letters of a book that are taken as one piece, if there is a comma
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+|;\s|:\s")
 _NOT_PROSE = re.compile(r"[|<>{}_\\]|\d{5,}.*\d{5,}")
 _SURNAMES = (
@@ -117,7 +116,7 @@ def sentences(material: Path, human: Sequence[str], seed: int) -> Iterator[Sente
                 yield from _spoken(source, pieces)
     for name, files in _LITERATURE:
         for path in sorted(packages.place(name).glob(files)):
-            yield from _spoken("literature", paragraphs(path.read_text(encoding="utf-8")))
+            yield from _spoken("literature", books.pieces(path.read_text(encoding="utf-8")))
     sayings = spoken.Sayings(random.Random(seed), NAMES, products(businesses))
     for _ in range(SAYINGS):
         yield from _spoken("sayings", [sayings.sentence()])
@@ -133,22 +132,6 @@ def _spoken(source: str, texts: Sequence[str]) -> Iterator[Sentence]:
             said = spoken.words(piece)
             if 1 <= len(said) <= _LONGEST:
                 yield Sentence(source, tuple(said))
-
-
-def paragraphs(text: str) -> list[str]:
-    """Of a book, each in one line; long sentences are cut at dashes and, as they are read, at commas."""
-    found = []
-    for paragraph in re.split(r"\n\s*\n", text.replace("\r", "")):
-        if "gutenberg" in paragraph.lower():
-            continue
-        pieces = [""]
-        for piece in re.split(r"(?<=,)\s|--", " ".join(paragraph.split())):
-            ended = pieces[-1].endswith((".", "!", "?"))
-            if pieces[-1] and (ended or len(pieces[-1]) + len(piece) > _LINE):
-                pieces.append("")
-            pieces[-1] = f"{pieces[-1]} {piece}".strip()
-        found += pieces
-    return found
 
 
 def _records(folder: Path, name: str) -> list[dict[str, str]]:
