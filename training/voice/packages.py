@@ -22,6 +22,11 @@ def place(name: str) -> Path:
     return FOLDER / name.replace("/", "-") / "package"
 
 
+def missing() -> list[str]:
+    """Packages that were not brought yet."""
+    return [name for name in ALL if not place(name).exists()]
+
+
 def fetch(name: str) -> bool:
     """Bring a package, unless it is there.
 

@@ -13,7 +13,7 @@ _TO_CEPSTRA = cosines()
 _TO_BANDS = torch.linalg.inv(_TO_CEPSTRA.double()).float()
 _TRACT = 0.08  # the vocal tract is so much longer or shorter, at most
 _RANGE = 0.08  # of level, at most
-_BANDS_LOST, _WIDEST = 1, 7  # how often, and how many of the 40 bands
+_WIDEST = 7  # of the 40 bands are lost together, at most
 _LOSING_BANDS = 0.4  # of the clips
 _STRETCH, _LONGEST = 300, 20  # frames: for each so many, one loss of up to so many
 
@@ -25,10 +25,9 @@ def varied(rows: Tensor, rng: random.Random) -> Tensor:
     """
     bands = warp(rng.uniform(1 - _TRACT, 1 + _TRACT)) * rng.uniform(1 - _RANGE, 1 + _RANGE)
     if rng.random() < _LOSING_BANDS:
-        for _ in range(_BANDS_LOST):
-            width = rng.randrange(_WIDEST + 1)
-            start = rng.randrange(COEFFICIENTS - width)
-            bands[:, start : start + width] = 0
+        width = rng.randrange(_WIDEST + 1)
+        start = rng.randrange(COEFFICIENTS - width)
+        bands[:, start : start + width] = 0
     rows = rows @ (_TO_BANDS @ bands @ _TO_CEPSTRA)
     for _ in range(round(len(rows) / _STRETCH * rng.uniform(0, 2))):
         width = rng.randrange(1, _LONGEST)
