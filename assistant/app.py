@@ -21,7 +21,7 @@ from assistant.config import Settings
 from assistant.dialogue.defaults import with_default_intents
 from assistant.engine import Base, Engine
 from assistant.errors import AssistantError, BackendError, ConfigError
-from assistant.protocols import Reranker, SentenceSelector
+from assistant.protocols import Reranker
 from assistant.records import Device, DeviceState, Knowledge
 from assistant.retrieval.base_calibration import calibrate_base
 from assistant.retrieval.calibration import Calibration
@@ -55,7 +55,6 @@ class LiveEngine(Engine):
         self._store = store
         embedder = open_encoder(settings, snapshot.manifest["encoder"])
         self._reranker = open_reranker(settings)
-        self._selector = open_selector(settings)
         settings.data.mkdir(parents=True, exist_ok=True)
         self._skill_set = SkillSet(settings, embedder.embed, rehearsal=rehearsal)
         self._photos = ThreadPoolExecutor(1, thread_name_prefix="photo")
@@ -81,7 +80,6 @@ class LiveEngine(Engine):
             "products": len(base.knowledge.products),
             "encoder": describe_encoder(self._settings, self.embedder),
             "reranker": self._reranker.identity if self._reranker else "none",
-            "selector": self._selector.identity if self._selector else "none",
             "mode": self._settings.mode,
             "composer": self._composer.identity,
             "accepted_wrong_answers": base.accepted_wrong,
@@ -170,14 +168,7 @@ class LiveEngine(Engine):
         return Base(
             snapshot_id=snapshot.id,
             knowledge=knowledge,
-            search=_search(
-                self._settings,
-                knowledge,
-                snapshot,
-                calibration,
-                self._reranker,
-                self._selector,
-            ),
+            search=_search(self._settings, knowledge, snapshot, calibration, self._reranker),
             intents=IntentModel(knowledge.intents, snapshot.intent_arrays),
             intent_floor=float(snapshot.calibration["intent_floor"]),
             skills=self._skill_set.skills(snapshot),
@@ -310,15 +301,6 @@ def open_reranker(settings: Settings) -> Reranker | None:
     return CrossEncoderReranker(settings.reranker)
 
 
-def open_selector(settings: Settings) -> SentenceSelector | None:
-    """The model that chooses sentences, or None where the settings switch off reading, or it did not come along."""
-    if settings.reranker == "none" or not (settings.models / "retrieval" / "selector").is_dir():
-        return None
-    from assistant.backends.onnx_selector import OnnxSelector
-
-    return OnnxSelector(settings.models / "retrieval", settings.model_threads, at_once=settings.model_workers)
-
-
 def general_calibration(settings: Settings) -> Calibration:
     """The calibration fitted on the corpus, for serving with or without the cross-encoder.
 
@@ -357,7 +339,6 @@ def _search(
     indexed: Snapshot | DraftSnapshot,
     calibration: Calibration,
     reranker: Reranker | None,
-    selector: SentenceSelector | None = None,
 ) -> PassageSearch:
     """Search over a snapshot, or over one in the making."""
     return PassageSearch(
@@ -368,7 +349,6 @@ def _search(
         calibration=calibration,
         fusion=Fusion.from_json(_constants(settings)["fusion"]),
         reranker=reranker,
-        selector=selector,
         language=knowledge.shop.language,
         common_words=common_words(knowledge.shop.language),
     )

@@ -162,8 +162,6 @@ class Engine:
         self._now = now
         self._passages_read = passages_read if generator.generative else 1
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="model")
-        self._workers = workers
-        self._planning = 0  # turns that a worker is busy with, or that wait for one
         self._reply_executor = ThreadPoolExecutor(_REPLIES_AT_ONCE, thread_name_prefix="reply")
         self._skill_executor = ThreadPoolExecutor(_SKILLS_AT_ONCE, thread_name_prefix="skill")
         self.embedder = embedder
@@ -221,11 +219,7 @@ class Engine:
         try:
             request, asked = self._as_heard(base, request)
             if asked is None:
-                self._planning += 1
-                try:
-                    plan = await loop.run_in_executor(self._executor, self._plan, base, request)
-                finally:
-                    self._planning -= 1
+                plan = await loop.run_in_executor(self._executor, self._plan, base, request)
             else:
                 plan = asked
             if plan.decision.action and not (cancel and cancel.is_set()):
@@ -400,12 +394,11 @@ class Engine:
             read = self._read(decision, retrieval)
             sources = tuple(as_source(item) for item in read)
             found = base.search.sentence_scores(
-                [item.passage.id for item in read],
+                read,
                 vector,
                 query,
                 question=state.question if chosen else meant,
                 history=request.history,
-                hurried=self._planning > self._workers,
             )
             quotes = tuple(_quotes(found[: len(decision.passages)]))
             if self._generator.generative:

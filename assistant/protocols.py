@@ -16,7 +16,6 @@ from assistant.records import (
     HeardWord,
     Knowledge,
     Message,
-    Passage,
     Signal,
     Source,
     TurnEvent,
@@ -46,6 +45,19 @@ class Embedder(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class PassageScore:
+    """What a cross-encoder says of one passage.
+
+    Attributes:
+        logit: that it answers; 0 is as likely as "no passage answers".
+        sentences: the same of each of its sentences; None from a model that does not tell.
+    """
+
+    logit: float
+    sentences: tuple[float, ...] | None = None
+
+
 class Reranker(Protocol):
     """A cross-encoder that reads the question and a passage together."""
 
@@ -54,31 +66,13 @@ class Reranker(Protocol):
         """Name and weights hash."""
 
     def score(
-        self, question: str, history: Sequence[Message], passages: Sequence[Passage]
-    ) -> NDArray[np.float32]:
-        """Score passages against a question.
-
-        Returns: float32 logits, shape (len(passages),); 0 is as likely as "no passage answers".
-        Raises: BackendError: the model cannot run.
-        Blocking: call from an executor. Safe from several threads.
-        """
-
-
-class SentenceSelector(Protocol):
-    """A model that reads the question and a passage together and tells which sentences answer."""
-
-    @property
-    def identity(self) -> str:
-        """Name and weights hash."""
-
-    def score(
         self, question: str, history: Sequence[Message], passages: Sequence[tuple[str, Sequence[str]]]
-    ) -> list[NDArray[np.float32]]:
-        """Score sentences against a question.
+    ) -> list[PassageScore]:
+        """Score passages against a question.
 
         `passages` holds (title, sentences in order) of each.
 
-        Returns: for each passage float32 logits, shape (sentences,); 0 is as likely as "no sentence answers".
+        Returns: one score for each passage.
         Raises: BackendError: the model cannot run.
         Blocking: call from an executor. Safe from several threads.
         """

@@ -399,6 +399,7 @@ class ScoredPassage:
         question: cosine to the nearest sentence behind its title, or question given by the author.
         lexical: BM25 against title and text, scaled to 0..1 within the query.
         rerank: the cross-encoder's logit (0 = as likely as "no passage answers"); None if it was not asked.
+        sentences: its logit of each sentence; None if it was not asked, or does not tell.
     """
 
     passage: Passage
@@ -408,6 +409,7 @@ class ScoredPassage:
     question: float
     lexical: float
     rerank: float | None = None
+    sentences: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

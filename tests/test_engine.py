@@ -22,7 +22,6 @@ from assistant.records import (
     DialogueState,
     Intent,
     Knowledge,
-    Message,
     Passage,
     PassageId,
     Shop,
@@ -113,46 +112,16 @@ class Writer:
             yield " more"
 
 
-class CountedSelector:
-    """Finds the first sentence of each passage apt, and counts how often it is asked."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def score(
-        self, question: str, history: Sequence[Message], passages: Sequence[tuple[str, Sequence[str]]]
-    ) -> list[Vectors]:
-        self.asked += 1
-        return [np.eye(1, len(texts), dtype=np.float32)[0] for _, texts in passages]
-
-
-class GatedEmbedder(WordEmbedder):
-    """Waits at a gate, so that turns pile up."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        assert self.gate.wait(10)
-        return super().embed(texts)
-
-
 def build(
     generator: Generator | None = None,
     now: datetime = MONDAY,
     passages_read: int = 1,
-    embedder: WordEmbedder | None = None,
-    selector: CountedSelector | None = None,
-    workers: int = 2,
 ) -> Engine:
-    embedder = embedder or WordEmbedder()
+    embedder = WordEmbedder()
     units = passage_units(PASSAGES)
     vectors = embedder.embed([unit.text for unit in units])
     calibration = Calibration((4.0, *([0.0] * (len(FEATURES) - 1))), -5.0)
-    search = PassageSearch(
-        PASSAGES, units, vectors, FaissIndex.build(vectors), calibration=calibration, selector=selector
-    )
+    search = PassageSearch(PASSAGES, units, vectors, FaissIndex.build(vectors), calibration=calibration)
     examples = embedder.embed([text for intent in INTENTS for text in intent.examples])
     base = Base(
         snapshot_id="s",
@@ -173,7 +142,6 @@ def build(
         generator=generator or ExtractiveGenerator(),
         passages_read=passages_read,
         now=clock,
-        workers=workers,
     )
 
 
@@ -218,28 +186,6 @@ def test_question_is_answered_with_the_sentence_and_its_source() -> None:
         "quoting",
         "composition",
     ]
-
-
-def test_selector_is_left_out_while_others_wait() -> None:
-    """One turn alone is read closely; of three at once with two workers not every one."""
-    selector, embedder = CountedSelector(), GatedEmbedder()
-    engine = build(selector=selector, embedder=embedder, workers=2)
-    ask(engine, "how long do sofas take")
-    assert selector.asked == 1
-
-    async def crowd() -> list[TurnResult]:
-        embedder.gate.clear()
-        turns = [asyncio.create_task(turn(engine, "how long do sofas take")) for _ in range(3)]
-        await asyncio.sleep(0.05)
-        embedder.gate.set()
-        return [result for _, result in await asyncio.gather(*turns)]
-
-    results = asyncio.run(crowd())
-    assert all(result.decision.kind is DecisionKind.ANSWER for result in results)
-    read_closely = selector.asked - 1
-    assert read_closely < 3
-    ask(engine, "how long do sofas take")
-    assert selector.asked == read_closely + 2
 
 
 def test_fixed_text_goes_out_word_for_word() -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from assistant.backends.weights import folder_digest, model_folder
 from assistant.errors import BackendError, ConfigError
-from assistant.records import Message, Passage, Role
+from assistant.protocols import PassageScore
+from assistant.records import Message, Role
 
 _BATCH = 16
 # A customer's words before the last ones say more about a follow-up than the replies do, and take less room.
@@ -59,16 +57,16 @@ class CrossEncoderReranker:
         return self._identity
 
     def score(
-        self, question: str, history: Sequence[Message], passages: Sequence[Passage]
-    ) -> NDArray[np.float32]:
-        """See `Reranker.score`."""
+        self, question: str, history: Sequence[Message], passages: Sequence[tuple[str, Sequence[str]]]
+    ) -> list[PassageScore]:
+        """See `Reranker.score`; sentences are not scored."""
         if not passages:
-            return np.zeros(0, np.float32)
+            return []
         earlier = [message.text for message in history if message.role is Role.CUSTOMER][
             -_EARLIER_UTTERANCES:
         ]
         asked = " ".join([*earlier, question])
-        pairs = [(asked, f"{passage.title}. {passage.text}") for passage in passages]
+        pairs = [(asked, f"{title}. {' '.join(sentences)}") for title, sentences in passages]
         try:
             logits = self._model.predict(
                 pairs,
@@ -81,4 +79,4 @@ class CrossEncoderReranker:
             raise BackendError(
                 f"reranker {self._identity} failed on {len(pairs)} passages: {error}"
             ) from error
-        return np.ascontiguousarray(logits, np.float32).reshape(len(passages))
+        return [PassageScore(float(logit)) for logit in logits.reshape(len(passages))]

@@ -22,6 +22,12 @@ _PERSON = re.compile(
     r"\b(?:colleagues?|human|person|people|agent|someone|somebody|staff|team|pass (?:you|this|it) on)\b",
     re.IGNORECASE,
 )
+_OFFERS = re.compile(
+    r"\b(?:shall I|should I|may I|would you like (?:me|us|our|an?|some\w+|one)|if you(?:'d)? (?:like|wish|want)|let me|"
+    r"I(?:'ll|'d| can| could| will| would)\b)[^.?]*\b(?:ask|check|connect|find out|forward|hand|look into|pass|put|"
+    r"send|call|speak|get back)\b|\b(?:colleague|human)\b",
+    re.IGNORECASE,
+)
 _TALK = Option("Talk to a person", intent=TALK_TO_PERSON)
 
 
@@ -30,8 +36,9 @@ def read_outcome(
 ) -> tuple[Decision, DialogueState]:
     """Bring decision and state into line with what a language model wrote.
 
-    A reply that admits not to know declines, as the policy would have, also where it cites what is near the question.
-    One that cites nothing and asks is a question back. Where a person is offered, "yes" leads to one.
+    A reply that admits not to know declines, as the policy would have, also where it cites what is near the question;
+    so does one that cites nothing and offers to ask somebody. One that cites nothing and asks otherwise is a question
+    back. Where a person is offered, "yes" leads to one.
 
     Args:
         reply: with citation markers.
@@ -40,7 +47,7 @@ def read_outcome(
         before: the state that the turn began with, for its misses.
         shop: after how many misses a person takes over unasked.
     """
-    if _ADMITS.search(reply):
+    if declines(reply):
         misses = before.misses + 1
         if misses > shop.handover_after_misses:
             return (
@@ -57,3 +64,8 @@ def read_outcome(
     if asks and not _CITATION.search(reply):
         return replace(decision, kind=DecisionKind.ASK_BACK, reason="the composer asks back"), state
     return decision, state
+
+
+def declines(reply: str) -> bool:
+    """Whether a composed reply says that it does not know; `reply` with citation markers."""
+    return bool(_ADMITS.search(reply) or (_OFFERS.search(reply) and not _CITATION.search(reply)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.protocols import Reranker, SentenceSelector, VectorIndex, Vectors
+from assistant.protocols import Reranker, VectorIndex, Vectors
 from assistant.records import Message, Passage, PassageId, Retrieval, ScoredPassage, Unit, UnitKind
 from assistant.retrieval.calibration import Calibration
 from assistant.retrieval.lexical import LexicalIndex
@@ -101,7 +101,6 @@ class PassageSearch:
         calibration: Calibration,
         fusion: Fusion | None = None,
         reranker: Reranker | None = None,
-        selector: SentenceSelector | None = None,
         language: str = "en",
         common_words: Sequence[str] = (),
     ) -> None:
@@ -115,7 +114,6 @@ class PassageSearch:
             calibration: from scores to a probability, for this base.
             fusion: weights of the scores.
             reranker: cross-encoder for the first candidates; None leaves the fused order.
-            selector: reads sentences with the question; None leaves them to vectors and words.
             language: of the passages; decides on stemming.
             common_words: of the language, in lower case, the most frequent first; mistyped words are corrected with
                 these and the base's own (spelling.py), without any nothing is corrected.
@@ -126,7 +124,6 @@ class PassageSearch:
         self._calibration = calibration
         self._fusion = fusion or Fusion()
         self._reranker = reranker
-        self._selector = selector
         self._owner = np.array([unit.passage for unit in units], np.int64)
         self._kinds = np.array([unit.kind.value for unit in units])
         self._starts = np.searchsorted(self._owner, np.arange(len(self._passages) + 1))
@@ -183,43 +180,37 @@ class PassageSearch:
 
     def sentence_scores(
         self,
-        wanted: Sequence[PassageId],
+        wanted: Sequence[ScoredPassage],
         vector: NDArray[np.float32],
         query: str,
         *,
         question: str,
         history: Sequence[Message] = (),
-        hurried: bool = False,
     ) -> list[ScoredSentences]:
         """The sentences of passages with their scores against a question.
 
         Args:
-            wanted: passages.
+            wanted: passages as ranked; the cross-encoder reads those of them that it has not read yet.
             vector: of the query.
             query: the question with what it takes from the conversation, for the words.
-            question: as it was asked, for the selector.
+            question: as it was asked, for the cross-encoder.
             history: conversation before it.
-            hurried: others wait for a model; leave the selector out.
 
         Returns: for each passage its sentences in order, and for each of them (cosine alone, cosine behind the
-            title, BM25 scaled to 0..1 among the passage's sentences, logit of the selector or None).
+            title, BM25 scaled to 0..1 among the passage's sentences, logit of the cross-encoder or None).
         """
-        numbers = [self._number[id_] for id_ in wanted]
-        sentences = [passage_sentences(self._passages[number]) for number in numbers]
-        if self._selector and not hurried:
-            titles = [self._passages[number].title for number in numbers]
-            logits = self._selector.score(question, history, list(zip(titles, sentences, strict=True)))
-            read: list[list[float | None]] = [found.tolist() for found in logits]
-        else:
-            read = [[None] * len(texts) for texts in sentences]
+        unread = [item for item in wanted if item.rerank is None]
+        read = {item.passage.id: item for item in self._read(question, history, unread)}
         result: list[ScoredSentences] = []
-        for number, texts, own in zip(numbers, sentences, read, strict=True):
+        for item in wanted:
+            number, texts = self._number[item.passage.id], passage_sentences(item.passage)
             start, end = int(self._starts[number]), int(self._starts[number + 1])
             cosines, kinds = self._vectors[start:end] @ vector, self._kinds[start:end]
             alone = cosines[kinds == UnitKind.SENTENCE.value].tolist()
             titled = cosines[kinds == UnitKind.TITLED.value].tolist()
             lexical = LexicalIndex(texts, self._language).scores(query).tolist()
-            result.append((texts, list(zip(alone, titled, lexical, own, strict=True))))
+            logits = read.get(item.passage.id, item).sentences or (None,) * len(texts)
+            result.append((texts, list(zip(alone, titled, lexical, logits, strict=True))))
         return result
 
     def _candidates(
@@ -268,12 +259,23 @@ class PassageSearch:
 
         Those that it has not read keep their order behind the others.
         """
-        if self._reranker is None or not scored:
+        if self._reranker is None:
             return scored
-        read = self._fusion.read([item.score for item in scored])
-        head, tail = scored[:read], scored[read:]
-        logits = self._reranker.score(question, history, [item.passage for item in head])
-        head = [replace(item, rerank=float(logit)) for item, logit in zip(head, logits, strict=True)]
+        count = self._fusion.read([item.score for item in scored])
+        head = self._read(question, history, scored[:count])
         head = [replace(item, score=self._fusion.final.total(item)) for item in head]
         head.sort(key=lambda item: -item.score)
-        return head + tail
+        return head + scored[count:]
+
+    def _read(
+        self, question: str, history: Sequence[Message], items: Sequence[ScoredPassage]
+    ) -> list[ScoredPassage]:
+        """The items with what the cross-encoder says of them; as they are without one."""
+        if self._reranker is None or not items:
+            return list(items)
+        texts = [(item.passage.title, passage_sentences(item.passage)) for item in items]
+        read = self._reranker.score(question, history, texts)
+        return [
+            replace(item, rerank=score.logit, sentences=score.sentences)
+            for item, score in zip(items, read, strict=True)
+        ]

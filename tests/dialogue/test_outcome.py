@@ -24,6 +24,8 @@ def outcome(reply: str, misses: int = 0) -> tuple[Decision, DialogueState]:
         "There's nothing about parking in my information.",
         "The lamp comes in oak [1], but I have no information on its weight.",
         "I can't say whether it fits. A colleague can look it up.",
+        "Threading isn't mentioned in our list, so shall I ask the salon for you?",
+        "Jobs aren't part of my sources. I can forward your question if you like.",
     ],
 )
 def test_admission_declines(reply: str) -> None:

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from assistant.protocols import Vectors
+from assistant.protocols import PassageScore, Vectors
 from assistant.records import Message, Passage, PassageId, PassageKind, Role, UnitKind
 from assistant.retrieval.calibration import FEATURES, Calibration
 from assistant.retrieval.search import Fusion, PassageSearch, Weights
@@ -52,9 +51,9 @@ class LengthReranker:
     identity = "length"
 
     def score(
-        self, question: str, history: Sequence[Message], passages: Sequence[Passage]
-    ) -> NDArray[np.float32]:
-        return np.array([-len(passage.text) for passage in passages], np.float32)
+        self, question: str, history: Sequence[Message], passages: Sequence[tuple[str, Sequence[str]]]
+    ) -> list[PassageScore]:
+        return [PassageScore(-float(len(" ".join(sentences)))) for _, sentences in passages]
 
 
 def build(passages: Sequence[Passage] = PASSAGES, **options: object) -> PassageSearch:
@@ -138,39 +137,38 @@ def test_sentence_scores_match_the_sentences() -> None:
     """One score a sentence, highest for the one that answers."""
     search = build()
     question = "what do sofas cost"
-    ((sentences, scores),) = search.sentence_scores(
-        [PassageId("cost")], embed([question])[0], question, question=question
-    )
+    vector = embed([question])[0]
+    found = search.search(question, vector).ranked
+    cost = [item for item in found if item.passage.id == "cost"]
+    ((sentences, scores),) = search.sentence_scores(cost, vector, question, question=question)
     assert sentences == ["Parcels cost €4.90.", "Sofas cost €39."]
-    assert sum(scores[1][:3]) > sum(scores[0][:3])
+    assert sum(score or 0.0 for score in scores[1]) > sum(score or 0.0 for score in scores[0])
+    assert [score[3] for score in scores] == [None, None]
 
 
-def test_selector_reads_sentences_unless_others_wait() -> None:
-    """It gets titles, sentences and the conversation; its logits stand beside the other scores."""
+def test_sentences_are_read_once() -> None:
+    """What was read to order the passages is there when sentences are chosen; only the others are read then."""
     asked: list[tuple[str, int, list[str]]] = []
 
-    class Selector:
-        identity = "fake"
+    class Reader:
+        identity = "reader"
 
         def score(
             self, question: str, history: Sequence[Message], passages: Sequence[tuple[str, Sequence[str]]]
-        ) -> list[NDArray[np.float32]]:
+        ) -> list[PassageScore]:
             asked.append((question, len(history), [title for title, _ in passages]))
-            return [np.arange(len(sentences), dtype=np.float32) for _, sentences in passages]
+            return [PassageScore(1.0, tuple(map(float, range(len(texts))))) for _, texts in passages]
 
-    search = build(selector=Selector())
-    wanted = [PassageId("cost"), PassageId("returns")]
+    search = build(reranker=Reader(), fusion=Fusion(least=2, most=2))
     vector = embed(["sofas"])[0]
     said = (Message(Role.CUSTOMER, "hello"),)
-    found = search.sentence_scores(wanted, vector, "sofas", question="and sofas?", history=said)
-    assert asked == [("and sofas?", 1, ["Delivery cost", "Returns"])]
-    assert [[score[3] for score in scores] for _, scores in found] == [[0.0, 1.0], [0.0, 1.0]]
-    hurried = search.sentence_scores(wanted, vector, "sofas", question="and sofas?", hurried=True)
-    assert len(asked) == 1
-    assert [[score[3] for score in scores] for _, scores in hurried] == [[None, None], [None, None]]
-    assert [[score[:3] for score in scores] for _, scores in hurried] == [
-        [score[:3] for score in scores] for _, scores in found
-    ]
+    ranked = search.search("and sofas?", vector, query="sofas", history=said).ranked
+    assert [item.sentences for item in ranked] == [(0.0, 1.0), (0.0, 1.0), None, None]
+    found = search.sentence_scores(ranked[:3], vector, "sofas", question="and sofas?", history=said)
+    assert [[score[3] for score in scores] for _, scores in found] == [[0.0, 1.0]] * 3
+    titles = [item.passage.title for item in ranked]
+    assert [(question, count) for question, count, _ in asked] == [("and sofas?", 1)] * 2
+    assert [set(read) for _, _, read in asked] == [set(titles[:2]), {titles[2]}]
 
 
 def test_including_adds_a_missing_passage_once() -> None:

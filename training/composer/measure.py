@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from assistant.dialogue.outcome import declines
 from assistant.evaluation.figures import rouge_l, token_f1, ungrounded_values
 from training.composer.augment import Base, numbered, used, without_ids
 from training.composer.corpus import ANSWERED, Example, Passage
@@ -19,11 +20,6 @@ from training.composer.tokenizer import END
 
 SOURCES = 3
 _NUMBERS = re.compile(r"\[(\d)\]")
-_DECLINES = re.compile(
-    r"(?:don't|do not|can't|cannot|couldn't|not able to|no|nothing|haven't|not|isn't) .{0,40}(?:information|know|find|"
-    r"tell you|details|answer|anything|sure|covered|have|guess|see)|rather not|unable to|colleague",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +96,6 @@ def figures(items: Sequence[Composed]) -> dict[str, float]:
         own = [token_f1(item.reply, item.task.reply) for item in answered if item.kind == kind]
         result[f"token_f1_{kind}"] = _mean(own)
     return {name: round(value, 4) for name, value in result.items()}
-
-
-def declines(reply: str) -> bool:
-    """Whether a reply says that it does not know: nothing is cited in its first sentence, and it says so."""
-    first = re.split(r"(?<=[.!?])\s", reply, maxsplit=1)[0]
-    return not _NUMBERS.search(first) and bool(_DECLINES.search(reply)) and len(_NUMBERS.findall(reply)) < 2
 
 
 def _mean(values: Sequence[float]) -> float:

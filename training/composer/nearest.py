@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from assistant.backends.onnx_encoder import OnnxEmbedder
-from assistant.backends.onnx_selector import OnnxSelector
+from assistant.backends.onnx_reranker import OnnxReranker
 from assistant.composition.prompt import excerpts
 from assistant.composition.quoting import MOST_HINTS, SentenceScores, choose_hints
 from assistant.protocols import Hint
@@ -45,7 +45,7 @@ class Excerpts:
     """Shortens sources to the sentences that bear on a question, as the engine does, by the shipped models."""
 
     def __init__(self) -> None:
-        self._selector = OnnxSelector(ENCODER, at_once=2)
+        self._reranker = OnnxReranker(ENCODER, at_once=2)
         self._read: dict[tuple[str, str], list[float]] = {}
 
     def __call__(
@@ -53,7 +53,7 @@ class Excerpts:
     ) -> list[Passage]:
         """The sources, shortened.
 
-        rng: for training, where the selector knows the questions: its scores are blurred, the number of sentences
+        rng: for training, where the reranker knows the questions: its scores are blurred, the number of sentences
             differs, and those that the reply was made from are always among them.
         """
         pieces = [base.pieces.get(source.id) or pieces_of(source.text) for source in sources]
@@ -78,7 +78,7 @@ class Excerpts:
         """How much each sentence bears on the question as it was asked; remembered."""
         new = [at for at, source in enumerate(sources) if (example.id, source.id) not in self._read]
         history = [Message(Role(role), without_ids(text)) for role, text in example.history]
-        read = self._selector.score(
+        read = self._reranker.sentence_logits(
             example.question, history, [(sources[at].title, pieces[at]) for at in new]
         )
         for at, row in zip(new, read, strict=True):

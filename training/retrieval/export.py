@@ -91,9 +91,9 @@ def build(
     """Write the graph.
 
     Args:
-        state: the body's weights by name; with head "logit" prefixed "body." and with "dense", "out" and "mix".
-        head: "vector" (mean of the tokens, L2 norm 1; no `types` input), "logit" (one number, see
-            crossencoder.Reranker) or "tokens" (every token's state, with segments as for "logit").
+        state: the body's weights by name; with head "tokens" prefixed "body.".
+        head: "vector" (mean of the tokens, L2 norm 1; no `types` input) or "tokens" (every token's state; each
+            segment's places count from its own beginning).
         apart: layers from below in which each segment sees only itself (not with head "vector").
         peaks: largest magnitude of each input channel of each product, from `activation_peaks`; without them
             no channel is evened out.
@@ -158,12 +158,9 @@ def build(
         )
         graph.add("LpNormalization", ["total"], "vector", axis=-1, p=2)
         ends = [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["rows", shape.hidden])]
-    elif head == "tokens":
+    else:
         graph.add("Identity", [x], "tokens")
         ends = [helper.make_tensor_value_info("tokens", TensorProto.FLOAT, ["rows", "places", shape.hidden])]
-    else:
-        _similarity(graph, x, state)
-        ends = [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["rows"])]
     starts = [
         helper.make_tensor_value_info("embeds", TensorProto.FLOAT, ["rows", "tokens", shape.hidden]),
         helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["rows", "tokens"]),
@@ -180,7 +177,7 @@ def build(
 
 
 def _segments(graph: _Graph) -> None:
-    """From `mask` and `types`: places of the tokens, the bias that keeps segments apart, shares of each segment."""
+    """From `mask` and `types`: places of the tokens, and the bias that keeps segments apart."""
     one = graph.weight("one", np.array([1], np.int64))
     two = graph.weight("two", np.array([2], np.int64))
     unit = graph.weight("unit", np.array(1, np.float32))
@@ -201,37 +198,6 @@ def _segments(graph: _Graph) -> None:
     other = graph.add("Abs", [graph.add("Sub", [rows, columns], "types.differ")], "types.other")
     low = graph.weight("low", np.array(-30000, np.float32))
     graph.add("Unsqueeze", [graph.add("Mul", [other, low], "own.flat"), one], "own")
-
-
-def _similarity(graph: _Graph, x: str, state: Mapping[str, Array]) -> None:
-    """The reranker's head; mirrors crossencoder.Reranker.forward."""
-    one, two = "one", "two"
-    means = []
-    for segment in ("asked", "shown"):
-        share = graph.add("Unsqueeze", [segment, two], f"{segment}.column")
-        tokens = graph.add("Mul", [x, share], f"{segment}.tokens")
-        total = graph.add("ReduceSum", [tokens, one], f"{segment}.sum", keepdims=0)
-        means.append(graph.add("LpNormalization", [total], f"{segment}.mean", axis=-1, p=2))
-    graph.add("ReduceSum", [graph.add("Mul", means, "means"), one], "cosine", keepdims=0)
-    graph.add("LpNormalization", [x], "units", axis=-1, p=2)
-    graph.add("Transpose", ["units"], "units.across", perm=[0, 2, 1])
-    graph.add("MatMul", ["units", "units.across"], "pairs")
-    unit, far = "unit", graph.weight("far", np.array(100, np.float32))
-    hide = graph.add("Mul", [graph.add("Sub", ["shown", unit], "shown.not"), far], "shown.low")
-    graph.add("Add", ["pairs", graph.add("Unsqueeze", [hide, one], "shown.row")], "pairs.shown")
-    graph.add("ReduceMax", ["pairs.shown"], "best.each", axes=[2], keepdims=0)
-    graph.add(
-        "ReduceSum", [graph.add("Mul", ["best.each", "asked"], "best.asked"), one], "best.sum", keepdims=0
-    )
-    graph.add("Div", ["best.sum", graph.add("Squeeze", ["asked.count", one], "asked.number")], "best")
-    graph.add("Gather", [x, graph.weight("first.at", np.array(0, np.int64))], "first", axis=1)
-    dense = graph.linear("first", "dense", state["dense.weight"], state["dense.bias"], False)
-    graph.add("Tanh", [dense], "dense.tanh")
-    graph.linear("dense.tanh", "out", state["out.weight"], state["out.bias"], False)
-    graph.add("Squeeze", ["out", one], "said")
-    by_mean = graph.add("Mul", ["cosine", graph.weight("mix.mean", state["mix"][0])], "said.mean")
-    by_best = graph.add("Mul", ["best", graph.weight("mix.best", state["mix"][1])], "said.best")
-    graph.add("Add", [graph.add("Add", ["said", by_mean], "said.both"), by_best], "logit")
 
 
 def smoothing(peaks: Array, weight: Array, share: float = 0.8) -> Array:

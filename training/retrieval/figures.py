@@ -13,6 +13,7 @@ from assistant.protocols import Embedder, Reranker
 from assistant.records import ScoredPassage
 from assistant.retrieval.calibration import Calibration
 from assistant.retrieval.search import Fusion
+from assistant.retrieval.units import passage_sentences
 from training.retrieval.corpus import Business
 from training.retrieval.observations import Observation, as_served, passages_of
 
@@ -86,7 +87,7 @@ def speed(
     """Milliseconds of processor time: one query, and ten passages read one after the other."""
     encode, read = [], []
     for business in businesses:
-        passages = passages_of(business)[:10]
+        passages = [(p.title, passage_sentences(p)) for p in passages_of(business)[:10]]
         for question in business.questions[:questions]:
             encode.append(_cpu_ms(lambda text=question.text: embedder.embed([text])))  # type: ignore[misc]
             read.append(

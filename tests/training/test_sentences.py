@@ -1,4 +1,4 @@
-"""The sentence selector's training: its labels, its inputs, and that serving computes what training does."""
+"""The reranker's training on sentences: its labels, its inputs, and that serving computes what training does."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from assistant.backends.onnx_selector import OnnxSelector
-from training.composer import labels, selector
+from assistant.backends.onnx_reranker import OnnxReranker
+from training.composer import labels
 from training.composer.augment import Base
 from training.composer.corpus import Business, Example, Passage
 from training.retrieval.crossencoder import Reranker
 from training.retrieval.model import Body, BodyShape
+from training.retrieval.sentences import SentenceReranker
 
 PIECES = {
     "shed-01": ["The shed is open from 09:00 to 18:00.", "On Sundays it is closed."],
@@ -47,7 +48,7 @@ def test_serving_scores_sentences_as_training_does() -> None:
     """Random states, three tokens of a question, two sentences of a passage behind its title, padding in the batch."""
     torch.manual_seed(2)
     shape = BodyShape(hidden=8, layers=1, heads=2, inner=16, positions=32, eps=1e-12)
-    model = selector.Selector(Reranker(Body(shape)))
+    model = SentenceReranker(Reranker(Body(shape)))
     nn.init.normal_(model.out.weight)
     state = {name: value.detach().numpy() for name, value in model.state_dict().items()}
     model.body = Given()  # type: ignore[assignment]
@@ -56,7 +57,7 @@ def test_serving_scores_sentences_as_training_does() -> None:
     types = torch.tensor([[0] * 4 + [1] * 7 + [0] * 3])
     pieces = torch.tensor([[0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 0, 0, 0, 0]])
     trained = model(states, mask, types, pieces).detach().numpy()[0]
-    served = object.__new__(OnnxSelector)
+    served = object.__new__(OnnxReranker)
     served._head = state
     tokens = states[0].numpy()
     found = served._scores(tokens[:4], tokens[4:10], np.array([0, 1, 1, 1, 2, 2]), 2)

@@ -1,4 +1,4 @@
-"""Which sentences of the passages shown answer the question: the reranker's body, with a score for each sentence."""
+"""The reranker that is served: which sentences of the passages shown answer the question."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from assistant.backends.onnx_selector import sentence_row
+from assistant.backends.onnx_reranker import sentence_row
 from training.composer.augment import Base, used, without_ids
 from training.composer.corpus import ANSWERED, Example
 from training.composer.labels import gold
@@ -28,8 +28,8 @@ RATE = 1.2e-4
 _HARDNESS = 4.0
 
 
-class Selector(nn.Module):
-    """Body and head of the reranker, the head applied to each sentence of the passage instead of to all of it."""
+class SentenceReranker(nn.Module):
+    """Body and head of the reranker of passages, the head applied to each sentence instead of to the whole passage."""
 
     def __init__(self, reranker: Reranker) -> None:
         super().__init__()
@@ -108,14 +108,14 @@ def logits_of(model: nn.Module, table: Tensor, rows: Sequence[Row]) -> Tensor:
 
 
 def tune(
-    model: Selector,
+    model: SentenceReranker,
     table: Tensor,
     reader: Inputs,
     bases: Sequence[Base],
     checkpoint: Path,
     seed: int,
     log: Callable[[str], None],
-) -> Selector:
+) -> SentenceReranker:
     """Learn from the examples of the businesses; two or three passages each."""
     pool = [
         (base, example, gold(base, example) if example.kind in ANSWERED else {})
@@ -125,7 +125,7 @@ def tune(
     ]
     pool = [entry for entry in pool if entry[2] or entry[1].kind == "unanswerable"]
     steps = int(EPOCHS * len(pool) / GROUPS)
-    log(f"selector: {len(pool)} questions, {steps} steps")
+    log(f"{len(pool)} questions, {steps} steps")
     mixed = MixedPrecision(model, RATE, steps, "cpu")
 
     def group(
@@ -163,7 +163,7 @@ def tune(
         return loss
 
     def parts(step: int) -> list[Part]:
-        rng = random.Random(f"{seed}/selector {step}")
+        rng = random.Random(f"{seed}/sentences {step}")
         chosen = []
         for place in range(step * GROUPS, (step + 1) * GROUPS):
             epoch, at = divmod(place, len(pool))

@@ -1,4 +1,4 @@
-"""The selector as it is served: its export, and how well it chooses."""
+"""The reranker as it is served: its export, and how well it chooses sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from assistant.backends.onnx_selector import OnnxSelector
+from assistant.backends.onnx_reranker import OnnxReranker
 from assistant.composition.quoting import SentenceScores, choose_sentences
 from assistant.evaluation.figures import token_f1
 from assistant.protocols import Embedder
@@ -19,19 +19,19 @@ from assistant.retrieval.lexical import LexicalIndex
 from training.composer.augment import Base, used, without_ids
 from training.composer.corpus import ANSWERED, Example, Passage
 from training.composer.labels import gold
-from training.composer.selector import Selector, row
 from training.retrieval.crossencoder import Reranker
 from training.retrieval.export import activation_peaks, build
 from training.retrieval.inputs import Inputs
+from training.retrieval.sentences import SentenceReranker, row
 
 _EXPORT_ROWS = 300
 
 
 def export(
-    model: Selector, table: Tensor, reader: Inputs, bases: Sequence[Base], folder: Path, seed: int
+    model: SentenceReranker, table: Tensor, reader: Inputs, bases: Sequence[Base], folder: Path, seed: int
 ) -> None:
     """Write `model.onnx` (states of the tokens, int8, its channels evened out on some inputs) and its head."""
-    rng = random.Random(f"{seed}-selector-export")
+    rng = random.Random(f"{seed}-reranker-export")
     seen = []
     for _ in range(_EXPORT_ROWS):
         base = rng.choice(bases)
@@ -50,7 +50,7 @@ def export(
 def figures(
     bases: Sequence[Base], folder: Path, embedder: Embedder, shown: int = 3
 ) -> dict[str, dict[str, float]]:
-    """How well sentences are chosen by the exported selector, and by vectors and words as without one.
+    """How well sentences are chosen by the exported reranker, and by vectors and words as without one.
 
     Args:
         bases: businesses it was not trained on.
@@ -62,8 +62,8 @@ def figures(
         and where one of the best three is, `of_three`; token-F1 with the reply of the best sentence, `f1_best`, and of
         those that would be quoted, `f1_quoted`; the latter of the right passages alone, `f1_quoted_right`.
     """
-    exported = OnnxSelector(folder)
-    rows: dict[str, list[tuple[float, ...]]] = {"vectors and words": [], "with the selector": []}
+    exported = OnnxReranker(folder)
+    rows: dict[str, list[tuple[float, ...]]] = {"vectors and words": [], "with the reranker": []}
     for base in bases:
         known = {p.id: p for p in base.business.passages}
         for example in base.business.examples:
@@ -91,14 +91,14 @@ _Found = list[tuple[str, list[str], list[SentenceScores]]]  # id, sentences and 
 
 
 def _ways(
-    base: Base, example: Example, passages: Sequence[Passage], exported: OnnxSelector, embedder: Embedder
+    base: Base, example: Example, passages: Sequence[Passage], exported: OnnxReranker, embedder: Embedder
 ) -> dict[str, _Found]:
     history = [Message(Role(role), without_ids(text)) for role, text in example.history]
     said = " ".join(message.text for message in history) if example.kind == "followup" else ""
     asked = embedder.embed([f"{said} {example.question}".strip()])[0]
     pieces = [list(base.pieces[p.id]) for p in passages]
     titles = [p.title for p in passages]
-    read = exported.score(example.question, history, list(zip(titles, pieces, strict=True)))
+    read = exported.sentence_logits(example.question, history, list(zip(titles, pieces, strict=True)))
     plain: _Found = []
     both: _Found = []
     for passage, texts, logits in zip(passages, pieces, read, strict=True):
@@ -108,7 +108,7 @@ def _ways(
         columns = list(zip(alone.tolist(), titled.tolist(), words.tolist(), logits.tolist(), strict=True))
         plain.append((passage.id, texts, [SentenceScores(*row[:3]) for row in columns]))
         both.append((passage.id, texts, [SentenceScores(*row) for row in columns]))
-    return {"vectors and words": plain, "with the selector": both}
+    return {"vectors and words": plain, "with the reranker": both}
 
 
 def _quality(
