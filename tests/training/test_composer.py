@@ -1,6 +1,7 @@
 """The parts of the composer's training that a mistake would spoil without anybody noticing."""
 
 import copy
+import dataclasses
 import random
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from training.composer import augment, layers, network, operators, tokenizer
+from training.composer import augment, finetune, layers, network, operators, tokenizer
 from training.composer.corpus import Business, Example, Passage
 from training.composer.decode import greedy
 from training.composer.encoding import Encoder, Task
@@ -269,3 +270,20 @@ def test_twin_runs_with_rounded_weights_and_the_master_learns() -> None:
     assert seen[0] == pytest.approx(0.5, abs=0.01)
     assert set(seen[1:]) == {0.0}
     assert float(mixed.master.weight.detach()) == pytest.approx(0.2, abs=0.05)
+
+
+def test_own_replies_are_thinned_where_the_corpus_has_fewer_of_their_length() -> None:
+    """All of the corpus stays; of the project's own as many are short as there."""
+
+    def made(name: str, short: int, long: int) -> list[tuple[augment.Base, Example]]:
+        replies = ["Yes, from 9 am [shed-02]."] * short + [f"{'word ' * 22}[shed-02]."] * long
+        base = dataclasses.replace(BASE, business=Business(name, PASSAGES, ()))
+        return [(base, dataclasses.replace(EXAMPLE, reply=reply)) for reply in replies]
+
+    every = [*made("given", 100, 300), *made("barber", 600, 200)]
+    kept = finetune.as_long(every, frozenset({"barber"}), random.Random(1))
+    given = [example for base, example in kept if base.business.name == "given"]
+    own = [example for base, example in kept if base.business.name == "barber"]
+    assert len(given) == 400
+    assert sum(len(example.reply) > 50 for example in own) == 200
+    assert 150 < sum(len(example.reply) < 50 for example in own) < 250

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from torch import nn
 from transformers import LlamaForCausalLM
 
 from training.composer import operators
-from training.composer.augment import Augmenter, Base, Shorten
+from training.composer.augment import Augmenter, Base, Shorten, without_ids
+from training.composer.corpus import OWN, Example, names
 from training.composer.encoding import Encoder
 from training.composer.export import stored
 from training.composer.network import Sample, loss_sum
@@ -19,6 +22,7 @@ from training.retrieval.optim import MixedPrecision, Part, train
 
 STEPS = 700
 BATCH = 24
+_LENGTHS = (8, 10, 12, 14, 16, 18, 20, 24, 30)  # words of a reply: bounds of the classes that are compared
 RATE = 4e-4
 WHOLE_SHARE = (
     0.75  # of the steps; from there on the network learns to do with the few bits it will be stored with
@@ -36,7 +40,8 @@ class Examples:
         seed: int,
         shorten: Shorten | None = None,
     ) -> None:
-        self._all = [(base, example) for base in bases for example in base.business.examples]
+        every = [(base, example) for base in bases for example in base.business.examples]
+        self._all = as_long(every, frozenset(names(OWN)), random.Random(f"{seed}-lengths"))
         self._augmenter = Augmenter(bases, common, shorten)
         self._encoder = encoder
         self._seed = seed
@@ -57,6 +62,30 @@ class Examples:
         chosen = [self._all[order[number % len(order)]] for number in range(place, place + BATCH)]
         tasks = (self._augmenter.draw(base, example, rng) for base, example in chosen)
         return [sample for task in tasks if (sample := self._encoder.sample(task))]
+
+
+def as_long(
+    every: Sequence[tuple[Base, Example]], own: Collection[str], rng: random.Random
+) -> list[tuple[Base, Example]]:
+    """Without so many of the short replies of the project's own businesses that these are shorter than the corpus'.
+
+    What is short is learned soon, and a composer of replies too short leaves out what matters.
+    """
+
+    def length(example: Example) -> int:
+        return bisect(_LENGTHS, len(without_ids(example.reply).split()))
+
+    shares = []
+    for written_here in (True, False):
+        counts = Counter(length(e) for base, e in every if (base.business.name in own) is written_here)
+        shares.append({n: count / counts.total() for n, count in counts.items()})
+    here, there = shares
+    return [
+        (base, example)
+        for base, example in every
+        if base.business.name not in own
+        or rng.random() < there.get(length(example), 0.0) / here[length(example)]
+    ]
 
 
 def run(
