@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from assistant.backends.generation.language_model import LanguageModel
+from assistant.backends.generation.verdicts import Verdicts
 from assistant.errors import BackendError
 from assistant.protocols import TokenConstraint
 
@@ -90,6 +91,7 @@ class Batch:
             seed: of the drawing.
         """
         self._model = model
+        self._verdicts = Verdicts(model.vocabulary)
         self._rows = rows
         self._most_waiting = waiting
         self._temperature = temperature
@@ -196,6 +198,8 @@ class Batch:
 
     def _choose(self, job: Job, logits: Tensor) -> int:
         """The next token of a reply, among those it may go on with."""
+        if not job._tokens:
+            self._verdicts.forbid_doubtful(logits)
         if job.constraint:
             logits.numpy()[job.constraint.forbidden()] = -np.inf
         if self._temperature:
