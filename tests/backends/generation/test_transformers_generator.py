@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM
 
+from assistant.backends.generation import verdicts
 from assistant.backends.generation.batching import Batch, End, Job
 from assistant.backends.generation.fallback import FallbackGenerator
 from assistant.backends.generation.language_model import LanguageModel, load_language_model
@@ -235,6 +236,35 @@ def test_reply_that_cannot_begin_in_time_is_refused(llama: LanguageModel, hurry:
         list(first)
     finally:
         writer.close()
+
+
+def test_reply_does_not_begin_with_a_doubtful_verdict(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The likeliest beginnings stand for yes and no: a model that is not sure begins otherwise, the first time only."""
+    ids = prompts(llama, 1)[0]
+
+    def written(*tokens: int) -> list[int]:
+        words = ["word"] * llama.width
+        for token, word in zip(tokens, ("yes", "no"), strict=False):
+            words[token] = word
+        monkeypatch.setattr(LanguageModel, "vocabulary", tuple(words))
+        batch = Batch(llama, rows=1, waiting=1)
+        try:
+            job = Job(ids, 12, threading.Event(), time.monotonic() + 60)
+            batch.submit(job)
+            return wait_for(job)
+        finally:
+            batch.close()
+
+    plain = written()
+    other = next(number for number in range(5, 300) if number not in {plain[0], *llama.ends})
+    monkeypatch.setattr(verdicts, "SURE", 0.0)
+    assert written(plain[0], other) == plain
+    monkeypatch.setattr(verdicts, "SURE", 1.0)
+    hedged = written(plain[0], other)
+    assert hedged[0] not in {plain[0], other}
+    assert len(hedged) == len(plain)
 
 
 class Says:
