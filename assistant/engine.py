@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.composition.chunks import CitationFilter, cited_numbers, without_citations
-from assistant.composition.quoting import SentenceScores, choose_hints, choose_sentences
+from assistant.composition.quoting import SentenceScores, choose_hints, choose_sentences, opening
 from assistant.dialogue.hearing import ask_again, ask_what_was_said, what_was_meant
 from assistant.dialogue.hours import is_staffed
 from assistant.dialogue.options import pick
@@ -51,6 +51,7 @@ from assistant.records import (
     IntentReading,
     Knowledge,
     Message,
+    PassageKind,
     Retrieval,
     ScoredPassage,
     Shop,
@@ -63,7 +64,7 @@ from assistant.records import (
     TurnStatus,
 )
 from assistant.retrieval.search import PassageSearch, ScoredSentences
-from assistant.text import normalise
+from assistant.text import normalise, words
 from assistant.understanding.followup import points_back, resolve
 from assistant.understanding.intents import IntentModel, close_calls
 from assistant.understanding.slots import find_slots
@@ -400,7 +401,7 @@ class Engine:
                 question=state.question if chosen else meant,
                 history=request.history,
             )
-            quotes = tuple(_quotes(found[: len(decision.passages)]))
+            quotes = tuple(_quotes(meant, decision.passages, found))
             if self._generator.generative:
                 hints = tuple(_hints(found))
             clock.lap("quoting", {"quotes": len(quotes), "hints": len(hints)})
@@ -656,10 +657,17 @@ def _failed(plan: _Plan | None, state: DialogueState, text: str, code: str, seco
     )
 
 
-def _quotes(passages: Sequence[ScoredSentences]) -> Iterator[Quote]:
-    """The sentences to quote, with their source's number."""
-    for number, (sentences, scores) in enumerate(passages, 1):
-        for position in choose_sentences(sentences, [SentenceScores(*score) for score in scores]):
+def _quotes(
+    question: str, passages: Sequence[ScoredPassage], found: Sequence[ScoredSentences]
+) -> Iterator[Quote]:
+    """The sentences to quote, with their source's number; a passage's own question asks for its opening."""
+    for number, (item, (sentences, scores)) in enumerate(zip(passages, found, strict=False), 1):
+        own = (item.passage.title, *item.passage.questions)
+        if words(question) in [words(text) for text in own] and item.passage.kind is not PassageKind.FACTS:
+            chosen = opening(sentences)
+        else:
+            chosen = choose_sentences(sentences, [SentenceScores(*score) for score in scores])
+        for position in chosen:
             yield Quote(number, sentences[position])
 
 

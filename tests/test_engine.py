@@ -188,6 +188,11 @@ def test_question_is_answered_with_the_sentence_and_its_source() -> None:
     ]
 
 
+def test_passage_s_own_question_is_answered_from_its_beginning() -> None:
+    """Who asks the title wants all of it, not the sentence that is most like it."""
+    assert ask(build(), "How long does delivery take").text == "Parcels take two days. Sofas take ten days."
+
+
 def test_fixed_text_goes_out_word_for_word() -> None:
     """What looks like a citation in an approved reply is the operator's own."""
     assert ask(build(), "hello").text == "Hello [1] friend!"

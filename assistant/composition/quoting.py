@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from assistant.text import words
+
 _LEXICAL_WEIGHT = 0.4
 _READ_WEIGHT = 0.1
 _LOGITS = 3.0  # of the reading model, to one of the sum of cosines
@@ -19,6 +21,7 @@ _AS_GOOD = 0.08  # one more is quoted when nothing but chance would leave it out
 MOST_HINTS = 6  # nine in ten of the sentences that replies were made from are among them
 _MOST_STARRED = 3
 _NEAR_STARRED = 0.35
+_OPENING_WORDS = 80  # three or four sentences
 _SURE = 0.5  # below, it may well be that no sentence answers; below 0 that is likelier than not
 _LEANS_BACK = re.compile(
     r"(?:it|its|this|that|these|those|they|them|their|he|she|then|otherwise|after that|before that|in that case|"
@@ -83,6 +86,16 @@ def choose_sentences(
         if position and position - 1 not in chosen and _LEANS_BACK.match(sentences[position]):
             chosen.add(position - 1)
     return sorted(chosen)
+
+
+def opening(sentences: Sequence[str]) -> list[int]:
+    """Positions of the sentences that a passage opens with: what a question as wide as the passage is answered with."""
+    length = 0
+    for position, sentence in enumerate(sentences):
+        length += len(words(sentence))
+        if position and length > _OPENING_WORDS:
+            return [*range(position)]
+    return [*range(len(sentences))]
 
 
 def choose_hints(totals: Sequence[Sequence[float]], most: int = MOST_HINTS) -> list[tuple[int, int, int]]:

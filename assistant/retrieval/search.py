@@ -13,6 +13,7 @@ from assistant.protocols import Reranker, VectorIndex, Vectors
 from assistant.records import Message, Passage, PassageId, Retrieval, ScoredPassage, Unit, UnitKind
 from assistant.retrieval.calibration import Calibration
 from assistant.retrieval.lexical import LexicalIndex
+from assistant.retrieval.repetition import said_before, without_said
 from assistant.retrieval.spelling import Spelling
 from assistant.retrieval.units import passage_sentences
 
@@ -270,12 +271,16 @@ class PassageSearch:
     def _read(
         self, question: str, history: Sequence[Message], items: Sequence[ScoredPassage]
     ) -> list[ScoredPassage]:
-        """The items with what the cross-encoder says of them; as they are without one."""
+        """The items with what the cross-encoder says of them; what the last reply said is no answer."""
         if self._reranker is None or not items:
             return list(items)
         texts = [(item.passage.title, passage_sentences(item.passage)) for item in items]
         read = self._reranker.score(question, history, texts)
+        said = said_before(question, history)
+        scores = [
+            without_said(score, sentences, said) for score, (_, sentences) in zip(read, texts, strict=True)
+        ]
         return [
             replace(item, rerank=score.logit, sentences=score.sentences)
-            for item, score in zip(items, read, strict=True)
+            for item, score in zip(items, scores, strict=True)
         ]

@@ -1,6 +1,6 @@
 """Which sentences are quoted."""
 
-from assistant.composition.quoting import SentenceScores, choose_hints, choose_sentences
+from assistant.composition.quoting import SentenceScores, choose_hints, choose_sentences, opening
 
 SENTENCES = [
     "Parcels cost €4.90.",
@@ -61,3 +61,11 @@ def test_hints_are_the_nearest_sentences_of_all_sources_best_first() -> None:
     assert choose_hints([[-0.3], [-0.2]]) == [(1, 0, 0), (0, 0, 0)]
     assert choose_hints([[1.3, 0.5], [], [0.9]]) == [(0, 0, 2), (2, 0, 0), (0, 1, 0)]
     assert choose_hints([]) == []
+
+
+def test_opening_is_as_long_as_can_be_read_at_once() -> None:
+    """Whole sentences from the first on, at least that one."""
+    assert opening(SENTENCES) == [0, 1, 2, 3]
+    assert opening(["word " * 30] * 5) == [0, 1]
+    assert opening(["word " * 100, "More."]) == [0]
+    assert opening([]) == []
