@@ -28,7 +28,7 @@ from assistant.composition.quoting import SentenceScores, choose_hints, choose_s
 from assistant.config import Settings
 from assistant.evaluation.figures import percentile
 from assistant.protocols import GenerationReport, GenerationRequest, Generator, Hint, Quote
-from assistant.records import Message, PassageId, Role, Source
+from assistant.records import Message, Role, ScoredPassage, Source
 from assistant.text import sentences
 from training.composer import corpus, measure
 from training.composer.augment import Base
@@ -75,6 +75,7 @@ def run(names: Sequence[str], material: Path, settings: Settings, sessions: int)
 
 
 def _prepare(engine: LiveEngine, base: Base) -> Iterator[Item]:
+    known = {str(passage.id): passage for passage in engine.knowledge.passages}
     for example, shown, task in measure.tasks([base], SEED):
         kind = example.kind
         wanted = [p.id for p in shown if p.id in example.passages] if kind in corpus.ANSWERED else []
@@ -83,7 +84,7 @@ def _prepare(engine: LiveEngine, base: Base) -> Iterator[Item]:
         vector = engine.embedder.embed([asked])[0]
         quotes = []
         scored = engine.base.search.sentence_scores(
-            [PassageId(passage.id) for passage in shown],
+            [ScoredPassage(known[passage.id], *[0.0] * 5) for passage in shown],
             vector,
             asked,
             question=task.question,
