@@ -13,11 +13,12 @@ from transformers import LlamaForCausalLM
 
 from training.composer import operators
 from training.composer.augment import Augmenter, Base, Shorten, without_ids
-from training.composer.corpus import OWN, Example, names
+from training.composer.corpus import OWN, Example
 from training.composer.encoding import Encoder
 from training.composer.export import stored
 from training.composer.network import Sample, loss_sum
 from training.composer.parts import parts_of
+from training.retrieval.corpus import names
 from training.retrieval.optim import MixedPrecision, Part, train
 
 STEPS = 700
