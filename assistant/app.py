@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from assistant.backends.choice import choose_encoder, describe_encoder, open_encoder
 from assistant.backends.vosk_recognizer import VoskRecognizer
@@ -51,6 +52,9 @@ class LiveEngine(Engine):
     def __init__(
         self, settings: Settings, store: SnapshotStore, snapshot: Snapshot, *, rehearsal: bool = False
     ) -> None:
+        threadpool_limits(
+            1, user_api="blas"
+        )  # a turn's products are small: threads would only wait for each other
         self._settings = settings
         self._store = store
         embedder = open_encoder(settings, snapshot.manifest["encoder"])
