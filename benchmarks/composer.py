@@ -28,7 +28,7 @@ from assistant.composition.quoting import SentenceScores, choose_hints, choose_s
 from assistant.config import Settings
 from assistant.evaluation.figures import percentile
 from assistant.protocols import GenerationReport, GenerationRequest, Generator, Hint, Quote
-from assistant.records import Message, Role, ScoredPassage, Source
+from assistant.records import Message, Passage, Role, ScoredPassage, Source
 from assistant.text import sentences
 from training.composer import corpus, measure
 from training.composer.augment import Base
@@ -84,7 +84,7 @@ def _prepare(engine: LiveEngine, base: Base) -> Iterator[Item]:
         vector = engine.embedder.embed([asked])[0]
         quotes = []
         scored = engine.base.search.sentence_scores(
-            [ScoredPassage(known[passage.id], *[0.0] * 5) for passage in shown],
+            [_unranked(known[passage.id]) for passage in shown],
             vector,
             asked,
             question=task.question,
@@ -114,6 +114,11 @@ def _prepare(engine: LiveEngine, base: Base) -> Iterator[Item]:
             " ".join(quote.text for quote in given),
             " ".join(quote.text for quote in of_all),
         )
+
+
+def _unranked(passage: Passage) -> ScoredPassage:
+    """A passage as if no search had scored it."""
+    return ScoredPassage(passage, score=0.0, dense=0.0, sentence=0.0, question=0.0, lexical=0.0)
 
 
 def _compose(generator: Generator, item: Item) -> Item:
