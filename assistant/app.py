@@ -52,9 +52,8 @@ class LiveEngine(Engine):
     def __init__(
         self, settings: Settings, store: SnapshotStore, snapshot: Snapshot, *, rehearsal: bool = False
     ) -> None:
-        threadpool_limits(
-            1, user_api="blas"
-        )  # a turn's products are small: threads would only wait for each other
+        # A turn's products are small: more threads would only wait for each other.
+        threadpool_limits(1, user_api="blas")
         self._settings = settings
         self._store = store
         embedder = open_encoder(settings, snapshot.manifest["encoder"])
