@@ -11,6 +11,7 @@ from assistant.cli.common import print_json, with_settings
 if TYPE_CHECKING:
     from assistant.config import Settings
 
+_NAMES = {"ignore_unknown_options": True}  # a shop's own customer ids may begin with a dash
 _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 
@@ -19,7 +20,7 @@ def customer_group() -> None:
     """Export or delete what is kept of one customer (docs/privacy.md)."""
 
 
-@customer_group.command("export")
+@customer_group.command("export", context_settings=_NAMES)
 @click.argument("name", metavar="ID|SESSION")
 @_as_json
 @with_settings
@@ -41,7 +42,7 @@ def export_command(settings: Settings, name: str, as_json: bool) -> None:
     click.echo("with --json: all of it")
 
 
-@customer_group.command("delete")
+@customer_group.command("delete", context_settings=_NAMES)
 @click.argument("name", metavar="ID|SESSION")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_as_json

@@ -719,7 +719,7 @@ class Sessions:
                 return session, True
         self._make_room()
         session = Session(
-            SessionId(secrets.token_urlsafe(24)),
+            SessionId(f"s_{secrets.token_urlsafe(24)}"),
             self._around,
             language=_language(hello.locale),
             platform=hello.platform,

@@ -139,7 +139,7 @@ def test_deletion_asks_first_and_unknown_names_are_refused(tmp_path: Path) -> No
     refused = CliRunner().invoke(assistant, arguments, input="n\n")
     assert refused.exit_code == 1
     assert len(customer(tmp_path, "export", session)["sessions"]) == 1
-    for name in ("", "C-9"):
+    for name in ("", "C-9", "-9", "--C-9"):
         assert "nothing is kept" in customer(tmp_path, "delete", name, "--yes", code=1)
     confirmed = CliRunner().invoke(assistant, arguments, input="y\n")
     assert "1 conversations" in confirmed.output
