@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from training.composer import augment, finetune, layers, network, operators, tokenizer
+from training.composer import augment, finetune, layers, network, operators, targets, tokenizer
 from training.composer.corpus import Business, Example, Passage
 from training.composer.decode import greedy
 from training.composer.encoding import Encoder, Task
@@ -287,3 +287,49 @@ def test_own_replies_are_thinned_where_the_corpus_has_fewer_of_their_length() ->
     assert len(given) == 400
     assert sum(len(example.reply) > 50 for example in own) == 200
     assert 150 < sum(len(example.reply) < 50 for example in own) < 250
+
+
+KEY = "A lost key costs €25 [shed-03]."
+OPEN = "Shed Lirrow in Old Street is open from 09:00 to 18:00, and costs €45 a day for members"
+
+
+@pytest.mark.parametrize(
+    ("written", "learned"),
+    [
+        # said anew: the source's sentence
+        ("For a lost key you pay us €25 [shed-03].", KEY),
+        # nearly a copy: as it was written
+        ("A lost key costs you €25 [shed-03].", "A lost key costs you €25 [shed-03]."),
+        # made from nothing that stands there: as it was written
+        ("Not before noon, I'm afraid [shed-01].", "Not before noon, I'm afraid [shed-01]."),
+        # a clause that was not asked for goes; yes stays, and so does what cites nothing
+        (
+            "Glad you ask. Yes, you can visit it in Old Street from 09:00 on, until 18:00 [shed-01]. Shall I help?",
+            "Glad you ask. Yes, Shed Lirrow in Old Street is open from 09:00 to 18:00 [shed-01]. Shall I help?",
+        ),
+        # two sentences made from one: it is said once
+        ("For a lost key you pay us €25 [shed-03]. So it's €25 for a key [shed-03].", KEY),
+    ],
+)
+def test_reply_in_the_words_of_its_sources(written: str, learned: str) -> None:
+    """What cannot be copied is left alone; nothing is made up."""
+    base = dataclasses.replace(BASE, pieces={"shed-01": [OPEN], "shed-03": ["A lost key costs €25"]})
+    example = dataclasses.replace(EXAMPLE, reply=written)
+    assert targets.in_source_words(base, example).reply == learned
+
+
+def test_nobody_learns_to_decline_what_a_sentence_surely_answers() -> None:
+    """Where the right passage is taken away and another seems to answer, the reply stays."""
+    more = tuple(Passage(f"shed-{n:02}", f"Rule {n}", f"Shelf {n} carries {n} kg.") for n in range(4, 9))
+    business = dataclasses.replace(BASE.business, passages=PASSAGES + more)
+    base = dataclasses.replace(BASE, business=business, near={"shed-e001": [1, 0, 2, 3, 4, 5, 6, 7]})
+
+    def starred(_: object, __: object, sources: list[Passage], ___: random.Random) -> list[Passage]:
+        return [dataclasses.replace(source, text=f"**{source.text}") for source in sources]
+
+    def replies(shorten: augment.Shorten | None) -> set[str]:
+        augmenter = augment.Augmenter([base], COMMON, shorten)
+        return {augmenter.draw(base, EXAMPLE, random.Random(seed)).reply for seed in range(300)}
+
+    assert replies(None) & set(augment.DECLINES)
+    assert not replies(starred) & set(augment.DECLINES)

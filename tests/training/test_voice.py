@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import random
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -332,16 +333,39 @@ def test_sources_are_mixed_for_what_is_held_out() -> None:
     assert best.perplexity(held_out)[0] < plain.perplexity(held_out)[0]
 
 
+def test_readers_of_librispeech_are_split_like_others(tmp_path: Path) -> None:
+    """Found as its archives lie: a folder a reader and chapter, with a list of what is read."""
+    tone = (np.sin(np.arange(RATE_HZ) / 20) * 9000).astype("<i2")
+    for reader in range(20):
+        chapter = tmp_path / f"{reader}" / "7"
+        chapter.mkdir(parents=True)
+        with wave.open(str(chapter / f"{reader}-7-0000.flac"), "wb") as file:  # read by content, not by name
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE_HZ)
+            file.writeframes(tone.tobytes())
+        listed = f"{reader}-7-0000 IT WASN'T FAR\n{reader}-7-0001 THIS FILE IS MISSING\n"
+        (chapter / f"{reader}-7.trans.txt").write_text(listed, encoding="utf-8")
+    found = human.read_readers(tmp_path)
+    assert {recording.text for recording in found} == {"it wasn't far"}
+    assert found[0].seconds == pytest.approx(1)
+    parts = human.split(found)
+    assert [len(parts[part]) for part in human.PARTS] == [16, 1, 3]
+    (clip, *_) = human.unpack(Path("unused"), tmp_path, human.READERS, parts["test"])
+    assert np.array_equal(clip.samples, tone)
+    assert human.read_readers(tmp_path / "nowhere") == []
+
+
 @needs_speech
 def test_no_speaker_is_in_two_parts() -> None:
     """The split is by speaker, over all sources, and the same each time."""
-    parts = human.read_all(SPEECH)
+    parts = human.read_all(SPEECH, Path("nowhere"))
     speakers = {part: {recording.speaker for recording in found} for part, found in parts.items()}
     assert not speakers["train"] & (speakers["validation"] | speakers["test"])
     assert not speakers["validation"] & speakers["test"]
     assert len(speakers["test"]) > 50
     assert {recording.source for recording in parts["train"]} == set(human.SOURCES) - {"ljspeech_141"}
-    assert parts == human.read_all(SPEECH)
+    assert parts == human.read_all(SPEECH, Path("nowhere"))
 
 
 def _clip(rng: np.random.Generator, name: str, text: str) -> Clip:

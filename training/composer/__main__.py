@@ -51,9 +51,18 @@ _LAYERS_SAMPLES = 12
 class Run:
     """One training run: where things are, and the log."""
 
-    def __init__(self, material: Path, runs: Path, models: Path, seed: int, steps: int, part: str) -> None:
+    def __init__(
+        self,
+        material: Path,
+        runs: Path,
+        models: Path,
+        seed: int,
+        steps: int,
+        part: str,
+        begin: Path | None = None,
+    ) -> None:
         self.material, self.runs, self.models = material, runs, models
-        self.seed, self.steps, self.part = seed, steps, part
+        self.seed, self.steps, self.part, self.begin = seed, steps, part, begin
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         runs.mkdir(parents=True, exist_ok=True)
 
@@ -83,7 +92,10 @@ class Run:
 
     def finetune(self) -> None:
         """Fine-tune the network with the layers kept."""
-        model = self._begin().to(self.device)  # type: ignore[arg-type]
+        model = self._begin()
+        if self.begin:
+            model.load_state_dict(torch.load(self.begin, weights_only=True, mmap=True)["model"])
+        model = model.to(self.device)  # type: ignore[arg-type]
         finetune.run(model, self._examples, self.runs / "finetune.pt", self.steps, self.log)
 
     @cached_property
@@ -183,6 +195,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("models/composer"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=finetune.STEPS, help="of fine-tuning")
+    parser.add_argument("--begin", type=Path, help="checkpoint of another run whose weights to begin with")
     parser.add_argument("--part", choices=("validation", "test"), default="validation")
     chosen = parser.parse_args()
     run = Run(
@@ -192,6 +205,7 @@ def main() -> None:
         chosen.seed,
         chosen.steps,
         chosen.part,
+        chosen.begin,
     )
     run.log(f"{run.settings}, torch {torch.__version__}, {platform.machine()}, {run.device}")
     for stage in chosen.stages:

@@ -48,6 +48,7 @@ DECLINES = (
 )
 SINGLE = ("answer", "followup", "facts", "upset")
 _COUNT = (1, 2, 3, 3, 3, 4)
+_SURE = "**"  # before a sentence that surely answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,10 @@ class Augmenter:
     def draw(self, base: Base, example: Example, rng: random.Random) -> Task:
         """One variant."""
         hidden = example.kind in SINGLE and rng.random() < 0.05
-        sources = self._sources(base, example, hidden, rng.choice(_COUNT), rng)
+        sources = self._shown(base, example, hidden, rng)
+        if hidden and any(_SURE in source.text for source in sources):
+            # another passage answers too, or seems to: to decline there would teach to decline what is known
+            hidden, sources = False, self._shown(base, example, False, rng)
         history = [(role, without_ids(text)) for role, text in example.history]
         if history and example.kind != "followup" and rng.random() < 0.3:
             history = []
@@ -97,10 +101,12 @@ class Augmenter:
             history = self._earlier(base, example, rng)
         reply = rng.choice(DECLINES) if hidden else example.reply
         question = misspelt(example.question, rng)
-        if self._shorten:
-            sources = self._shorten(base, example, sources, rng)
         task = numbered(sources, history, question, reply)
         return self._renamed(task, rng) if rng.random() < 0.6 else task
+
+    def _shown(self, base: Base, example: Example, hidden: bool, rng: random.Random) -> list[Passage]:
+        sources = self._sources(base, example, hidden, rng.choice(_COUNT), rng)
+        return self._shorten(base, example, sources, rng) if self._shorten else sources
 
     def _sources(
         self, base: Base, example: Example, hidden: bool, least: int, rng: random.Random

@@ -18,15 +18,16 @@ from training.composer.encoding import Encoder
 from training.composer.export import stored
 from training.composer.network import Sample, loss_sum
 from training.composer.parts import parts_of
+from training.composer.targets import in_source_words
 from training.retrieval.corpus import names
 from training.retrieval.optim import MixedPrecision, Part, train
 
-STEPS = 700
-BATCH = 24
+STEPS = 1900
+BATCH = 12
 _LENGTHS = (8, 10, 12, 14, 16, 18, 20, 24, 30)  # words of a reply: bounds of the classes that are compared
-RATE = 4e-4
+RATE = 2e-4
 WHOLE_SHARE = (
-    0.75  # of the steps; from there on the network learns to do with the few bits it will be stored with
+    0.85  # of the steps; from there on the network learns to do with the few bits it will be stored with
 )
 
 
@@ -41,7 +42,9 @@ class Examples:
         seed: int,
         shorten: Shorten | None = None,
     ) -> None:
-        every = [(base, example) for base in bases for example in base.business.examples]
+        every = [
+            (base, in_source_words(base, example)) for base in bases for example in base.business.examples
+        ]
         self._all = as_long(every, frozenset(names(OWN)), random.Random(f"{seed}-lengths"))
         self._augmenter = Augmenter(bases, common, shorten)
         self._encoder = encoder
@@ -110,5 +113,5 @@ def run(
     def parts(step: int) -> Sequence[Part]:
         return parts_of(examples.batch(step), loss_sum)
 
-    train(mixed, steps, parts, checkpoint, log, every=20)
+    train(mixed, steps, parts, checkpoint, log, every=40)
     return mixed.master

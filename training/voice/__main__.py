@@ -61,7 +61,8 @@ _TRAINING = train.Settings()
 _SHARD = 250  # clips
 # What the shares of the texts in the language model are chosen for.
 _IMPORTANCE = {"questions": 0.5, "people": 0.25, "reading": 0.1, "sayings": 0.15}
-_READERS = "librispeech_tc100_3spk"  # those of them that are trained on: the language model leaves out what they read
+# Those of them that are trained on: the language model leaves out what they read, and its shares are chosen by it.
+_READERS = ("librispeech_tc100_3spk", human.READERS)
 _PEOPLE_COPIES = 3  # of a recorded clip for each of a synthetic one
 
 
@@ -88,8 +89,9 @@ class Options:
 class Run:
     """One training run: where things are, and the log."""
 
-    def __init__(self, material: Path, runs: Path, models: Path, options: Options) -> None:
-        self.material, self.runs, self.models, self.options = material, runs, models, options
+    def __init__(self, material: Path, readers: Path, runs: Path, models: Path, options: Options) -> None:
+        self.material, self.readers, self.runs, self.models = material, readers, runs, models
+        self.options = options
         self.processes = options.processes or len(os.sched_getaffinity(0))
         runs.mkdir(parents=True, exist_ok=True)
 
@@ -115,7 +117,7 @@ class Run:
     def text(self) -> None:
         """Sentences of every source; those that held-out people say are left out."""
         self._need_packages()
-        parts = human.read_all(self.material / "speech")
+        parts = human.read_all(self.material / "speech", self.readers)
         tested = {recording.text for part in ("validation", "test") for recording in parts[part]}
         trained = [recording.text for recording in parts["train"]]
         path = self.runs / "sentences.tsv"
@@ -194,13 +196,13 @@ class Run:
     def human(self) -> None:
         """Decode recorded people by part, and the noises."""
         folder = self.material / "speech"
-        for part, recordings in human.read_all(folder).items():
-            for source in human.SOURCES:
+        for part, recordings in human.read_all(folder, self.readers).items():
+            for source in (*human.SOURCES, human.READERS):
                 path = self.runs / "human" / part / source
                 wanted = [recording for recording in recordings if recording.source == source]
                 wanted = wanted[: self.options.people or None]
                 if wanted and not path.with_suffix(".jsonl").exists():
-                    count = clips.write_shard(path, human.unpack(folder, source, wanted))
+                    count = clips.write_shard(path, human.unpack(folder, self.readers, source, wanted))
                     self.log(f"human: {part} {source}: {count} of {len(wanted)} clips")
         path = self.runs / "noise" / "noise"
         if not path.with_suffix(".jsonl").exists():
@@ -245,9 +247,9 @@ class Run:
             said.setdefault(sentence.source, []).append(sentence.words)
         for sentences in said.values():  # silence must be recognisable as nothing said
             sentences += [()] * (len(sentences) // 50)
-        parts = human.read_all(self.material / "speech")
+        parts = human.read_all(self.material / "speech", self.readers)
         reading = {
-            tuple(recording.text.split()) for recording in parts["train"] if recording.source == _READERS
+            tuple(recording.text.split()) for recording in parts["train"] if recording.source in _READERS
         }
         said["people"] = [words for words in said["people"] if words not in reading]
         asked = [
@@ -395,6 +397,12 @@ def main() -> None:
     parser.add_argument("--material", type=Path, default=Path("../shared"))
     parser.add_argument("--runs", type=Path, default=HERE / "runs" / "main")
     parser.add_argument("--models", type=Path, default=Path("models/vosk-en"))
+    parser.add_argument(
+        "--readers",
+        type=Path,
+        default=HERE / "runs" / "librispeech" / "test-clean",
+        help="folder of LibriSpeech's test-clean; without it these readers are left out",
+    )
     for field in dataclasses.fields(Options):
         kind = type(field.default)
         parser.add_argument(f"--{field.name}", type=kind, default=field.default)
@@ -402,8 +410,8 @@ def main() -> None:
     stages = chosen.pop("stages") or STAGES
     if unknown := [name for name in stages if name not in STAGES]:
         parser.error(f"no stage {unknown[0]}; there are {', '.join(STAGES)}")
-    material, runs, models = chosen.pop("material"), chosen.pop("runs"), chosen.pop("models")
-    run = Run(material, runs, models, Options(**chosen))
+    folders = [chosen.pop(name) for name in ("material", "readers", "runs", "models")]
+    run = Run(*folders, Options(**chosen))
     run.log(
         f"{' '.join(stages)}: seed {run.options.seed}, "
         f"speech {digest((run.material / 'speech').glob('*.tsv'))[:16]}, "

@@ -1,4 +1,7 @@
-"""Recorded people: the manifests of the material, the split by speaker, and unpacking to 16 kHz samples."""
+"""Recorded people: the manifests of the material, the split by speaker, and unpacking to 16 kHz samples.
+
+Beside the material there may be a folder of LibriSpeech (OpenSLR 12) as its archives have it, a folder a reader.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
+
 from training.voice import spoken
 from training.voice.clips import Clip, Samples, decode
 from training.voice.mfcc import RATE_HZ
@@ -18,11 +23,13 @@ SOURCES = (
     "speechocean762", "kathleen_arctic", "librispeech_tc100_3spk", "asterisk_en_AU", "asterisk_en",
     "ljspeech_141", "speech_commands_test", "speech_commands_300",
 )  # fmt: skip
+READERS = "librispeech_test_clean"
 # Licences as the material's README states them; the model card repeats them.
 LICENCES = {
     "speechocean762": "free for commercial and non-commercial use, OpenSLR 101",
     "kathleen_arctic": "CC0 1.0",
     "librispeech_tc100_3spk": "CC BY 4.0",
+    READERS: "CC BY 4.0",
     "asterisk_en_AU": "CC BY 3.0",
     "asterisk_en": "CC BY-SA 3.0",
     "ljspeech_141": "public domain",
@@ -58,6 +65,22 @@ def read_manifest(folder: Path, source: str) -> list[Recording]:
     return found
 
 
+def read_readers(folder: Path) -> list[Recording]:
+    """Recordings of a LibriSpeech folder, such as `LibriSpeech/test-clean`; none where it is not there."""
+    found = []
+    for listed in sorted(folder.glob("*/*/*.trans.txt")):
+        for line in listed.read_text(encoding="utf-8").splitlines():
+            name, _, said = line.partition(" ")
+            path = listed.with_name(f"{name}.flac")
+            if path.exists():
+                with av.open(path) as container:
+                    seconds = (container.duration or 0) / 1e6
+                text = " ".join(spoken.words(said.lower()))
+                file = str(path.relative_to(folder))
+                found.append(Recording(READERS, file, text, f"librispeech-{name.split('-')[0]}", seconds))
+    return found
+
+
 def split(recordings: Sequence[Recording]) -> dict[str, list[Recording]]:
     """Recordings by part; a speaker is in one part, chosen by the hash of the name, in every source alike.
 
@@ -82,15 +105,20 @@ def split(recordings: Sequence[Recording]) -> dict[str, list[Recording]]:
     return parts
 
 
-def read_all(folder: Path) -> dict[str, list[Recording]]:
-    """Every recording of the material, split."""
-    return split([recording for source in SOURCES for recording in read_manifest(folder, source)])
+def read_all(folder: Path, readers: Path) -> dict[str, list[Recording]]:
+    """Every recording of the material, and of a LibriSpeech folder if it is there, split."""
+    listed = [recording for source in SOURCES for recording in read_manifest(folder, source)]
+    return split(listed + read_readers(readers))
 
 
-def unpack(folder: Path, source: str, wanted: Sequence[Recording]) -> Iterator[Clip]:
+def unpack(folder: Path, readers: Path, source: str, wanted: Sequence[Recording]) -> Iterator[Clip]:
     """Decode the wanted recordings of one source."""
     by_file = {recording.file: recording for recording in wanted}
-    for name, samples in _decoded(folder / f"{source}.tar", by_file.__contains__):
+    if source == READERS:
+        decoded = ((name, decode((readers / name).read_bytes())) for name in by_file)
+    else:
+        decoded = _decoded(folder / f"{source}.tar", by_file.__contains__)
+    for name, samples in decoded:
         recording = by_file[name]
         if len(samples):
             yield Clip(f"{source}/{name}", recording.speaker, source, recording.text, samples)
