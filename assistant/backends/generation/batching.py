@@ -1,7 +1,8 @@
 """Continuous batching: one thread owns the model, replies of many conversations advance together.
 
 A reply joins between two steps, when its prompt is read into a free row, and leaves its row when it ends. One
-prompt is read between two steps at most, so that running replies never wait for more than one.
+prompt is read between two steps at most, so that running replies never wait for more than one. A step reads what each
+reply may say next (`lookup`) along with its last token, and keeps as much of it as the model agrees with.
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ import torch
 from torch import Tensor
 
 from assistant.backends.generation.language_model import LanguageModel
+from assistant.backends.generation.lookup import Lookup
 from assistant.backends.generation.verdicts import Verdicts
 from assistant.errors import BackendError
 from assistant.protocols import TokenConstraint
 
 _LOG = logging.getLogger(__name__)
+_AHEAD = 3  # tokens guessed for a reply
+_FEW = (
+    4  # tokens that a pass reads about as soon as one; above so many, three more a reply hardly count either
+)
 
 
 class End(StrEnum):
@@ -58,8 +64,9 @@ class Job:
     arrived: queue.SimpleQueue[int | End | BackendError] = field(default_factory=queue.SimpleQueue)
     began: float = 0.0
     left: bool = False
-    _last: int = 0
     _tokens: int = 0
+    _said: Lookup = field(init=False)
+    _last: int = 0
 
     @property
     def unwanted(self) -> bool:
@@ -158,6 +165,7 @@ class Batch:
             return
         row = len(self._active)
         job.began = time.perf_counter()
+        job._said = Lookup(job.prompt)
         try:
             token = self._choose(job, self._model.read(self._cache, row, job.prompt))
         except Exception as error:
@@ -178,23 +186,40 @@ class Batch:
             return None
 
     def _advance(self) -> None:
-        """One more token for every reply under way."""
+        """At least one more token for every reply under way."""
         for row in reversed(range(len(self._active))):
             if self._active[row].unwanted:
                 self._leave(row, End.STOPPED)
         if not self._active:
             return
-        logits = self._model.step(self._cache, [job._last for job in self._active])
-        for row in reversed(
-            range(len(self._active))
-        ):  # a row that leaves is refilled by the last, already served
+        ahead = self._ahead()
+        guesses = [job._said.guess(ahead) for job in self._active]
+        given = [[job._last, *guess] for job, guess in zip(self._active, guesses, strict=True)]
+        logits = self._model.step(self._cache, given)
+        # from the last row on: a row that leaves is refilled by the last, already served
+        for row in reversed(range(len(self._active))):
+            self._take(row, guesses[row], logits[row])
+
+    def _ahead(self) -> int:
+        """How many tokens to guess for each reply: such that the pass takes hardly longer and fits the context."""
+        rows = len(self._active)
+        worth = _FEW // rows - 1 if rows <= _FEW else _AHEAD
+        longest = max(len(job.prompt) + job._tokens for job in self._active)
+        return max(0, min(worth, _AHEAD, self._model.columns - longest))
+
+    def _take(self, row: int, guess: Sequence[int], logits: Tensor) -> None:
+        """Deliver a reply's next token, and those behind it for as long as they were guessed."""
+        job = self._active[row]
+        for place, expected in enumerate([*guess, None]):
             try:
-                token = self._choose(self._active[row], logits[row])
+                token = self._choose(job, logits[place])
             except Exception as error:
-                self._fail([self._active[row]], error)
+                self._fail([job], error)
                 self._leave(row, End.STOPPED)
-            else:
-                self._deliver(row, token)
+                return
+            self._cache.grew([row], 1)
+            if not self._deliver(row, token) or token != expected:
+                return
 
     def _choose(self, job: Job, logits: Tensor) -> int:
         """The next token of a reply, among those it may go on with."""
@@ -211,16 +236,20 @@ class Batch:
             job.constraint.advance(token)
         return token
 
-    def _deliver(self, row: int, token: int) -> None:
+    def _deliver(self, row: int, token: int) -> bool:
+        """Returns: whether the reply goes on."""
         job = self._active[row]
         job._last, job._tokens = token, job._tokens + 1
+        job._said.add(token)
         if token in self._model.ends:
             self._leave(row, End.END)
-            return
+            return False
         job.arrived.put(token)
         full = len(job.prompt) + job._tokens >= self._model.columns
         if job._tokens >= job.most or full:
             self._leave(row, End.LENGTH)
+            return False
+        return True
 
     def _leave(self, row: int, why: End) -> None:
         """Free a row; the last one takes its place."""

@@ -191,24 +191,32 @@ class LanguageModel:
         count = len(ids)
         place = torch.arange(count)
         mask = torch.where(place[None, :] <= place[:, None], 0.0, self._low).to(self._dtype)[None, None]
-        logits = self._forward(cache, torch.tensor([list(ids)]), mask, place[None])
+        logits = self._forward(cache, torch.tensor([list(ids)]), mask, place[None], 1)
         cache.grew([row], count)
-        return logits[0]
+        return logits[0, 0]
 
     @torch.inference_mode()
-    def step(self, cache: SlotCache, tokens: Sequence[int]) -> Tensor:
-        """Add one token to each of the first rows. Returns: float32, shape (len(tokens), vocabulary)."""
-        places = cache.begin_step(len(tokens))
-        columns = torch.arange(int(places.max()) + 1)
-        seen = columns[None, :] <= places[:, None]
-        mask = torch.where(seen, 0.0, self._low).to(self._dtype)[:, None, None]
-        logits = self._forward(cache, torch.tensor(tokens)[:, None], mask, places[:, None])
-        cache.grew(range(len(tokens)), 1)
-        return logits
+    def step(self, cache: SlotCache, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Read tokens behind what each of the first rows holds. They are kept as far as `cache.grew` is told.
 
-    def _forward(self, cache: SlotCache, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+        Args:
+            cache: of which rows hold something.
+            tokens: of each row, at least one.
+
+        Returns: float32, shape (len(tokens), most tokens of a row, vocabulary): what may come behind each.
+        """
+        count = max(len(row) for row in tokens)
+        places = cache.begin_step(len(tokens), count)
+        columns = torch.arange(int(places.max()) + 1)
+        seen = columns <= places[:, :, None]
+        mask = torch.where(seen, 0.0, self._low).to(self._dtype)[:, None]
+        ids = torch.tensor([[*row, *[0] * (count - len(row))] for row in tokens])
+        return self._forward(cache, ids, mask, places, count)
+
+    def _forward(self, cache: SlotCache, ids: Tensor, mask: Tensor, places: Tensor, wanted: int) -> Tensor:
+        """Logits behind the last `wanted` tokens of each row."""
         if self._pass:
-            logits = self._pass(cache, ids, mask, places).float()
+            logits = self._pass(cache, ids, mask, places, wanted).float()
         else:
             output = self._model(
                 input_ids=ids,
@@ -216,10 +224,10 @@ class LanguageModel:
                 position_ids=places,
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=wanted,
             )
-            logits = output.logits[:, -1].float()
-        logits[:, self._hidden] = -torch.inf
+            logits = output.logits.float()
+        logits[..., self._hidden] = -torch.inf
         return logits
 
     def warm_up(self) -> None:
@@ -227,7 +235,7 @@ class LanguageModel:
         cache = self.slots(1)
         usual = min(_USUAL_PROMPT, self.columns - 1)
         self.read(cache, 0, [number % len(self._tokenizer) for number in range(usual)])
-        self.step(cache, [0])
+        self.step(cache, [[0]])
 
     def prepare(self) -> None:
         """Take the quickest passes there are, and see that batched ones give what a plain one gives. Blocking.
@@ -242,8 +250,8 @@ class LanguageModel:
             if LlamaPass.fits(self._model):
                 self._pass = LlamaPass(self._model, self._four_bit)
             for row, ids in enumerate((long, short)):
-                self.read(cache, row, ids[:-1])
-            batched = self.step(cache, [long[-1], short[-1]])
+                self.read(cache, row, ids[:-2])
+            batched = self.step(cache, [long[-2:], short[-2:]])[:, -1]
         except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise ConfigError(
                 f"composer {self.identity}: its architecture cannot be served: {error}"

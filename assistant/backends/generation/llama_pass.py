@@ -14,6 +14,8 @@ from assistant.backends.generation.four_bit import FourBitWeights
 from assistant.backends.generation.products import GatedProduct, Packed, Product, joined
 from assistant.backends.generation.slot_cache import SlotCache
 
+_STEP = 8  # tokens of a row; more are a prompt
+
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
@@ -72,16 +74,17 @@ class LlamaPass:
         config: Any = model.config
         return config.hidden_act == "silu" and not (config.attention_bias or config.mlp_bias)
 
-    def __call__(self, cache: SlotCache, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+    def __call__(self, cache: SlotCache, ids: Tensor, mask: Tensor, places: Tensor, wanted: int) -> Tensor:
         """Read tokens.
 
         Args:
             cache: told which rows the pass is for.
-            ids: (rows, tokens); one row, or one token each.
+            ids: (rows, tokens).
             mask: (rows, 1, tokens, columns), added to the scores.
             places: (rows, tokens), positions.
+            wanted: how many of the last tokens.
 
-        Returns: (rows, vocabulary), the logits behind the last token.
+        Returns: (rows, wanted, vocabulary), the logits behind them.
         """
         rows, count = ids.shape
         x = self._embedded(ids).flatten(0, 1)
@@ -97,8 +100,8 @@ class LlamaPass:
             mixed = self._attend(queries, keys, values, mask)
             x = layer.output(mixed.transpose(1, 2).reshape(rows * count, -1), x)
             x = layer.down(layer.opened(self._even(x, layer.between)), x)
-        last = x.view(rows, count, -1)[:, -1]
-        return self._head(self._even(last, self._last))
+        last = x.view(rows, count, -1)[:, -wanted:].flatten(0, 1)
+        return self._head(self._even(last, self._last)).view(rows, wanted, -1)
 
     def _even(self, x: Tensor, weight: Tensor) -> Tensor:
         """Divided by the root mean square, times a weight."""
@@ -110,11 +113,13 @@ class LlamaPass:
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """(rows, heads, tokens, width)."""
         rows, heads, count, width = queries.shape
-        if count == 1:  # the queries that share a key look like so many tokens
-            shared = queries.reshape(rows, self._kept, heads // self._kept, width)
-            found = F.scaled_dot_product_attention(shared, keys, values, attn_mask=mask)
-            return found.reshape(rows, heads, 1, width)
         again = heads // self._kept
+        if count <= _STEP:  # the queries that share a key look like so many tokens more
+            shared = queries.reshape(rows, self._kept, again * count, width)
+            found = F.scaled_dot_product_attention(
+                shared, keys, values, attn_mask=mask.repeat(1, 1, again, 1)
+            )
+            return found.reshape(rows, heads, count, width)
         keys, values = keys.repeat_interleave(again, 1), values.repeat_interleave(again, 1)
         return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
 

@@ -33,16 +33,16 @@ class SlotCache(Cache):
         self._place.at = torch.tensor([0])
         self._place.start = 0
 
-    def begin_step(self, count: int) -> Tensor:
-        """The next pass adds one token to each of the first `count` rows.
+    def begin_step(self, rows: int, tokens: int) -> Tensor:
+        """The next pass reads so many tokens behind what each of the first rows holds.
 
-        Returns: shape (count,): the position of the new token in each row.
+        Returns: shape (rows, tokens): their positions.
         """
-        lengths = torch.tensor(self.lengths[:count])
-        self._place.rows = torch.arange(count)
+        lengths = torch.tensor(self.lengths[:rows])
+        self._place.rows = torch.arange(rows)
         self._place.at = lengths
-        self._place.start = max(self.lengths[:count])
-        return lengths
+        self._place.start = max(self.lengths[:rows])
+        return lengths[:, None] + torch.arange(tokens)
 
     def grew(self, rows: Sequence[int], tokens: int) -> None:
         """The pass is done: these rows are longer by so many tokens."""
@@ -103,8 +103,9 @@ class _SlotLayer(DynamicLayer):
         keys, values = self.written()
         first, last = int(place.rows[0]), int(place.rows[-1]) + 1
         if place.start:
-            keys[place.rows, :, place.at] = key_states[:, :, 0]
-            values[place.rows, :, place.at] = value_states[:, :, 0]
+            rows, columns = place.rows[:, None], place.at[:, None] + torch.arange(count)
+            keys[rows, :, columns] = key_states.transpose(1, 2)
+            values[rows, :, columns] = value_states.transpose(1, 2)
         else:
             keys[first, :, :count] = key_states[0]
             values[first, :, :count] = value_states[0]

@@ -62,7 +62,7 @@ def logits(folder: Path) -> list[Tensor]:
     cache = model.slots(2)
     for row, ids in enumerate((LONG, SHORT)):
         model.read(cache, row, ids[:-1])
-    return list(model.step(cache, [LONG[-1], SHORT[-1]]))
+    return list(model.step(cache, [[LONG[-1]], [SHORT[-1]]])[:, 0])
 
 
 @pytest.mark.parametrize("kind", ["whole", "compressed"])
