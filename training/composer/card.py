@@ -48,9 +48,9 @@ felt least, and 12,288 of its 49,152 tokens, those that the data use most; new a
 for roles and sources. Fine-tuned on the grounded-reply corpus with variants that stay true: other names, codes and
 numbers, other passages around the right ones, removed passages, typos and speech-recogniser form, dropped and foreign
 history. Where a written reply says in other words what a source says, the reply learned is the source's sentence, less
-clauses that say what was not asked. Of its sources it reads the sentences that bear on the question, chosen and starred by
-models/retrieval/reranker, each with its citation. In the last seventh of the steps it ran with the weights rounded as
-they are stored: four bits in the layers (symmetric, groups of 32, compressed-tensors), float8 in the embeddings.
+clauses that say what was not asked. Of its sources it reads the sentences that bear on the question, chosen and
+starred by models/retrieval/reranker, each with its citation. In the last seventh of the steps it ran with the weights
+rounded as they are stored: four bits in the layers (symmetric, groups of 32, compressed-tensors), float8 in the embeddings.
 One command: `python -m training.composer tokenizer layers finetune export evaluate card`.
 
 {settings}
