@@ -50,7 +50,8 @@ numbers, other passages around the right ones, removed passages, typos and speec
 history. Where a written reply says in other words what a source says, the reply learned is the source's sentence, less
 clauses that say what was not asked. Of its sources it reads the sentences that bear on the question, chosen and
 starred by models/retrieval/reranker, each with its citation. In the last seventh of the steps it ran with the weights
-rounded as they are stored: four bits in the layers (symmetric, groups of 32, compressed-tensors), float8 in the embeddings.
+rounded as they are stored: four bits in the layers (symmetric, groups of 32, compressed-tensors), float8 in the
+embeddings.
 One command: `python -m training.composer tokenizer layers finetune export evaluate card`.
 
 {settings}
