@@ -205,7 +205,7 @@ class Batch:
         rows = len(self._active)
         worth = _FEW // rows - 1 if rows <= _FEW else _AHEAD
         longest = max(len(job.prompt) + job._tokens for job in self._active)
-        return max(0, min(worth, _AHEAD, self._model.columns - longest))
+        return max(0, min(worth, self._model.columns - longest))
 
     def _take(self, row: int, guess: Sequence[int], logits: Tensor) -> None:
         """Deliver a reply's next token, and those behind it for as long as they were guessed."""
