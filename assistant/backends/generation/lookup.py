@@ -14,9 +14,7 @@ class Lookup:
 
     def __init__(self, prompt: Sequence[int]) -> None:
         self._ids: list[int] = []
-        self._after: dict[
-            tuple[int, int], int
-        ] = {}  # a pair of tokens to the place behind it, the latest one
+        self._after: dict[tuple[int, int], int] = {}  # the place behind a pair of tokens, the latest one
         for token in prompt:
             self.add(token)
 
