@@ -309,6 +309,10 @@ OPEN = "Shed Lirrow in Old Street is open from 09:00 to 18:00, and costs €45 a
         ),
         # two sentences made from one: it is said once
         ("For a lost key you pay us €25 [shed-03]. So it's €25 for a key [shed-03].", KEY),
+        (
+            "For a lost key you pay us €25 [shed-03]. I'm sorry. So it's €25 for a key [shed-03].",
+            f"{KEY} I'm sorry.",
+        ),
     ],
 )
 def test_reply_in_the_words_of_its_sources(written: str, learned: str) -> None:

@@ -49,6 +49,7 @@ def in_source_words(base: Base, example: Example) -> Example:
         best = max(_candidates(base, ids), key=lambda c: (token_f1(c.text, said), -len(c.text)), default=None)
         likeness = token_f1(best.text, said) if best else 0.0
         if best and (best.id, best.place) in copied:
+            parts.append(f"{lead}{free}".rstrip())
             continue
         if best is None or (best.id, best.place) in kept or not _LEAST_LIKE <= likeness < _NEAR_COPY:
             parts.append(match.group())

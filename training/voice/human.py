@@ -29,7 +29,7 @@ LICENCES = {
     "speechocean762": "free for commercial and non-commercial use, OpenSLR 101",
     "kathleen_arctic": "CC0 1.0",
     "librispeech_tc100_3spk": "CC BY 4.0",
-    READERS: "CC BY 4.0",
+    READERS: "CC BY 4.0; with `--readers` alone, and then no set to measure the model on",
     "asterisk_en_AU": "CC BY 3.0",
     "asterisk_en": "CC BY-SA 3.0",
     "ljspeech_141": "public domain",
